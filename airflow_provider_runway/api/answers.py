@@ -1,0 +1,152 @@
+"""Both generations of the API behind one interface, and what an answer means: an ID, a task, or an error."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+from airflow_provider_runway.api import dedicated, market, values
+from airflow_provider_runway.api.envelope import read_envelope
+from airflow_provider_runway.api.requests import RunwayRequest, check_task_id
+from airflow_provider_runway.api.tasks import RunwayTask
+from airflow_provider_runway.exceptions import (
+    LOGS_URL,
+    RunwayRequestError,
+    RunwayTaskNotFoundError,
+    RunwayUnreadableAnswerError,
+    RunwayValidationError,
+)
+
+CREDITS_PATH = "/api/v1/chat/credit"
+DOWNLOAD_URL_PATH = "/api/v1/common/download-url"
+UPLOAD_PATH = "/api/file-stream-upload"
+
+MODELS = ("runway", "aleph")
+
+
+class Dialect(Protocol):
+    """One generation of the API: it writes the requests and reads the tasks back."""
+
+    def creation(self, request: RunwayRequest, callback_url: str | None = None) -> tuple[str, dict[str, Any]]:
+        """Return path and JSON body of a creation."""
+
+    def lookup(self, model: str) -> str:
+        """Return the path of a status look-up."""
+
+    def read_task(self, data: dict[str, Any], runway_task_id: str, model: str) -> RunwayTask:
+        """Read the ``data`` of a status answer."""
+
+
+DIALECTS: dict[str, Dialect] = {"dedicated": cast("Dialect", dedicated), "market": cast("Dialect", market)}
+
+
+def check_lookup(runway_task_id: Any, model: Any) -> None:
+    """
+    Check what a status is to be asked for, before anything is sent.
+
+    :param runway_task_id: The Runway task ID.
+    :param model: ``runway`` or ``aleph``.
+    :raises RunwayValidationError: a value that cannot be right.
+    """
+    check_task_id("runway_task_id", runway_task_id)
+    if model not in MODELS:
+        raise RunwayValidationError(f"model={model!r}: must be one of 'runway' (generate, extend), 'aleph'")
+
+
+def read_created(status: int, body: bytes | str, *, retry_after: str | None = None) -> str:
+    """
+    Return the Runway task ID from the answer to a creation.
+
+    :param status: The HTTP status.
+    :param body: The body as it came.
+    :param retry_after: The ``Retry-After`` header, if there was one.
+    :raises RunwayError: the kind that the answer stands for; :class:`RunwayUnreadableAnswerError` where it
+        says neither that the task was taken nor that it was refused.
+    """
+    data = read_envelope(status, body, retry_after=retry_after)
+    runway_task_id = values.text(data.get("taskId")) if isinstance(data, dict) else None
+    if runway_task_id is None or any(character.isspace() for character in runway_task_id):
+        raise RunwayUnreadableAnswerError(
+            "kie.ai says that it took the request, but names no task ID", code=200
+        )
+    return runway_task_id
+
+
+def read_task(
+    dialect: Dialect,
+    status: int,
+    body: bytes | str,
+    *,
+    runway_task_id: str,
+    model: str,
+    retry_after: str | None = None,
+) -> RunwayTask:
+    """
+    Return the task from the answer to a status look-up.
+
+    :param dialect: The generation that was asked.
+    :param status: The HTTP status.
+    :param body: The body as it came.
+    :param runway_task_id: The task that was asked for.
+    :param model: ``runway`` or ``aleph``.
+    :param retry_after: The ``Retry-After`` header, if there was one.
+    :raises RunwayTaskNotFoundError: nobody knows the ID: a new task is not visible at once, so a caller gives
+        it a grace.
+    :raises RunwayError: the kind that the answer stands for.
+    """
+    try:
+        data = read_envelope(status, body, retry_after=retry_after)
+    except RunwayRequestError as error:
+        if error.code not in (404, 422):
+            raise
+        # The market routes answer 422 "recordInfo is null" for an unknown ID, and just after a creation.
+        raise not_found(runway_task_id, f"it answered {error}") from error
+    if data is None or data in ({}, ""):
+        raise not_found(runway_task_id, "it answered without data")
+    if not isinstance(data, dict):
+        raise RunwayUnreadableAnswerError(
+            f"the status of Runway task {runway_task_id} came without an object in 'data'",
+            code=200,
+            runway_task_id=runway_task_id,
+        )
+    return dialect.read_task(data, runway_task_id, model)
+
+
+def not_found(runway_task_id: str, answered: str) -> RunwayTaskNotFoundError:
+    """
+    Return the error for an ID that nobody knows.
+
+    :param runway_task_id: The ID.
+    :param answered: What kie.ai said.
+    """
+    return RunwayTaskNotFoundError(
+        f"kie.ai knows no Runway task {runway_task_id}: {answered}. Check the ID, the account of the API "
+        "key, and that the connection's 'api' and the 'model' are those that created it: a task is known only to "
+        "the generation of the API (dedicated or market) and the model's route that it came from. "
+        f"Its record, if any: {LOGS_URL}",
+        runway_task_id=runway_task_id,
+    )
+
+
+def read_credits(status: int, body: bytes | str, *, retry_after: str | None = None) -> float:
+    """Return the account's remaining credits. Parameters and errors are those of :func:`read_created`."""
+    credits = values.number(read_envelope(status, body, retry_after=retry_after))
+    if credits is None:
+        raise RunwayUnreadableAnswerError("the answer names no number of credits", code=200)
+    return credits
+
+
+def read_download_url(status: int, body: bytes | str, *, retry_after: str | None = None) -> str:
+    """Return a URL that is good for 20 minutes. Parameters and errors are those of :func:`read_created`."""
+    url = values.url(read_envelope(status, body, retry_after=retry_after))
+    if url is None:
+        raise RunwayUnreadableAnswerError("the answer names no download URL", code=200)
+    return url
+
+
+def read_upload(status: int, body: bytes | str, *, retry_after: str | None = None) -> str:
+    """Return the public URL of an uploaded file. Parameters and errors are those of :func:`read_created`."""
+    data = read_envelope(status, body, retry_after=retry_after)
+    url = values.url(data.get("downloadUrl")) if isinstance(data, dict) else None
+    if url is None:
+        raise RunwayUnreadableAnswerError("the answer names no URL of the uploaded file", code=200)
+    return url

@@ -1,0 +1,129 @@
+"""The envelope ``{code, msg, data}`` of every answer, and the one table of what its codes mean.
+
+kie.ai usually reports errors as HTTP 200 with a body code; real HTTP errors are 429, 403, 404 and 5xx. Where
+a body is an envelope, it has the last word, whatever the HTTP status.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from airflow_provider_runway.api.values import clean
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayCreditsError,
+    RunwayError,
+    RunwayMaintenanceError,
+    RunwayRateLimitError,
+    RunwayRequestError,
+    RunwayServerError,
+    RunwayTaskFailedError,
+    RunwayUnreadableAnswerError,
+)
+
+#: Each code's kind of error (kie.ai's documentation of its codes). Whether a look-up or a creation may be
+#: repeated is a property of the kind: ``repeat_lookup`` and ``repeat_creation``.
+CODES: dict[int, tuple[type[RunwayError], str]] = {
+    400: (RunwayRequestError, "kie.ai calls the request malformed"),
+    401: (RunwayAuthenticationError, "the API key is missing or wrong; check the password of the connection"),
+    402: (RunwayCreditsError, "the account has not enough credits; top it up at https://kie.ai"),
+    403: (RunwayAuthenticationError, "access is refused; check the API key and what it may do"),
+    404: (RunwayRequestError, "there is no such thing at kie.ai; check the host of the connection"),
+    408: (RunwayServerError, "the generation service behind kie.ai did not answer"),
+    422: (RunwayRequestError, "kie.ai calls a value invalid"),
+    429: (RunwayRateLimitError, "too many requests; this one was not queued and not charged"),
+    433: (RunwayCreditsError, "this API key has reached its usage cap; raise it at https://kie.ai"),
+    451: (RunwayRequestError, "kie.ai could not fetch the image; its URL must be public"),
+    455: (RunwayMaintenanceError, "kie.ai is under maintenance"),
+    500: (RunwayServerError, "kie.ai reports an error of its own"),
+    501: (RunwayTaskFailedError, "the generation failed"),
+    505: (RunwayRequestError, "kie.ai has disabled this feature"),
+}
+
+#: HTTP statuses of 4xx that leave open whether the request was carried out.
+_OPEN_STATUSES = (408, 499)
+
+
+def read_envelope(status: int, body: bytes | str, *, retry_after: str | None = None) -> Any:
+    """
+    Return the ``data`` of an answer.
+
+    :param status: The HTTP status.
+    :param body: The body as it came.
+    :param retry_after: The ``Retry-After`` header, if there was one.
+    :raises RunwayError: the kind of error that the code stands for; :class:`RunwayUnreadableAnswerError`
+        where the answer is not one of kie.ai's.
+    """
+    pause = parse_retry_after(retry_after)
+    envelope = _parse(body)
+    if envelope is None:
+        if 400 <= status < 500 and status not in _OPEN_STATUSES:
+            raise error_for_code(status, _excerpt(body), retry_after=pause)
+        raise RunwayUnreadableAnswerError(
+            f"HTTP {status} with a body that is not an answer of kie.ai: {_excerpt(body)!r}",
+            code=status,
+            retry_after=pause,
+        )
+    code, message, data = envelope
+    if code == 200:
+        return data
+    raise error_for_code(code, message, retry_after=pause)
+
+
+def error_for_code(code: int, message: str, *, retry_after: float | None = None) -> RunwayError:
+    """
+    Return the error that a code stands for.
+
+    :param code: A body code of kie.ai, or an HTTP status that came without an envelope.
+    :param message: kie.ai's own words.
+    :param retry_after: Seconds that the server asked to wait.
+    """
+    if code in CODES:
+        kind, meaning = CODES[code]
+    elif 400 <= code < 500:
+        kind, meaning = RunwayRequestError, "the request is refused"
+    else:
+        kind, meaning = RunwayServerError, "kie.ai reports an error of its own"
+    return kind(f"code {code}: {message!r} ({meaning})", code=code, retry_after=retry_after)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """
+    Return the seconds from now that a ``Retry-After`` header asks for, or ``None`` where it names none.
+
+    :param value: The header's value: seconds, or an HTTP date.
+    """
+    if value is None:
+        return None
+    if re.fullmatch(r"\s*[0-9]{1,6}(\.[0-9]{1,6})?\s*", value, re.ASCII):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _parse(body: bytes | str) -> tuple[int, str, Any] | None:
+    try:
+        envelope = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(envelope, dict):
+        return None
+    code = envelope.get("code")
+    if isinstance(code, str) and re.fullmatch(r"[0-9]{3}", code, re.ASCII):
+        code = int(code)
+    if not isinstance(code, int) or isinstance(code, bool):
+        return None
+    message = envelope.get("msg")
+    return code, clean(message) if isinstance(message, str) else "", envelope.get("data")
+
+
+def _excerpt(body: bytes | str) -> str:
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    text = " ".join(clean(text[:1000]).split())
+    return text if len(text) <= 200 else f"{text[:200]}…"

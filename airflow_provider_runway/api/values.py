@@ -1,0 +1,96 @@
+"""Reads the values of kie.ai's answers in every form: null, "", missing, int or text, ISO or epoch, nested
+JSON.
+
+Every reader is total: whatever it is given, it returns a value of its type or ``None``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+_EMPTY = (None, "", "null")
+_CANNOT_BE_STORED = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Return the text without what no database column and no log file takes (NUL, lone surrogates)."""
+    return _CANNOT_BE_STORED.sub("�", text)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return an object, decoded from JSON text (also from JSON within JSON); anything else is empty."""
+    for _ in range(3):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: Any) -> str | None:
+    """Return a non-empty text; a number becomes its digits."""
+    if isinstance(value, bool) or value in _EMPTY:
+        return None
+    if isinstance(value, str):
+        return clean(value)
+    return str(value) if isinstance(value, int) and abs(value) < 10**30 else None
+
+
+def url(value: Any) -> str | None:
+    """Return an http(s) URL."""
+    candidate = text(value)
+    return candidate if candidate and re.match(r"https?://[^\s/]", candidate, re.IGNORECASE) else None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, given as such or as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        result = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return result if math.isfinite(result) else None
+
+
+def failure_code(value: Any) -> int | str | None:
+    """Return a failure code: an int where it is numeric, else the text; ``None`` for no failure (0, too)."""
+    code = number(value)
+    if code is not None:
+        return int(code) or None
+    return text(value)
+
+
+def flag(value: Any) -> bool:
+    """Return whether a flag is set: ``1``, ``"1"``, ``true`` or ``"true"``."""
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("1", "true"))
+
+
+def is_calendar_time(value: Any) -> bool:
+    """Return whether a time is written as a date rather than as an epoch."""
+    return isinstance(value, str) and number(value) is None and instant(value) is not None
+
+
+def instant(value: Any) -> datetime | None:
+    """Return a moment in UTC: from epoch seconds or milliseconds (number or text), ISO 8601, a plain date."""
+    epoch = number(value)
+    if epoch is not None:
+        # Seconds reach 10^11 in the year 5138; milliseconds passed it in 1973.
+        seconds = epoch / 1000 if abs(epoch) >= 1e11 else epoch
+        try:
+            return datetime.fromtimestamp(seconds, timezone.utc) if seconds > 0 else None
+        except (ValueError, OverflowError, OSError):
+            return None
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
+        return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
