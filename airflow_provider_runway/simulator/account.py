@@ -1,0 +1,186 @@
+"""The one account of the simulated kie.ai: its tasks, its credits and its limit of creations."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, deque
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_runway.simulator.clock import Clock
+from airflow_provider_runway.simulator.faults import Fault
+from airflow_provider_runway.simulator.rules import Refused, Submission
+from airflow_provider_runway.simulator.settings import Settings
+from airflow_provider_runway.simulator.store import Store
+from airflow_provider_runway.simulator.tasks import Task, plan_task
+from airflow_provider_runway.simulator.uploads import Uploads
+
+MODERATED = (400, "Your prompt was caught by our AI moderator. Please adjust it and try again!")
+UPSTREAM_FAILURE = (500, "internal error, please try again later.")
+SOURCE_LIMIT = 10 * 1024 * 1024
+
+
+class Account:
+    """Creates tasks and finds them again.
+
+    :param settings: prices are fixed, all else is set there.
+    :param store: where tasks and balance are kept.
+    :param clock: the simulator's time.
+    :param uploads: the account's uploaded files, looked at where a request names one as its source.
+    """
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock, uploads: Uploads) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._uploads = uploads
+        self._asked: deque[float] = deque()
+        self.hosts: set[str] = set()
+        self.balance = store.number("balance", settings.balance)
+        self.tasks: dict[str, Task] = {task.task_id: task for task in store.tasks()}
+        self.lookups: Counter[str] = Counter()
+
+    def now(self) -> float:
+        """Return the simulated time in Unix seconds."""
+        return self._clock.now()
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward."""
+        self._clock.advanced += seconds
+        self._store.keep(advanced=self._clock.advanced)
+
+    def reset(self) -> None:
+        """Forget all tasks and put the balance and the clock back."""
+        self._store.clear()
+        self._asked.clear()
+        self.tasks.clear()
+        self.lookups.clear()
+        self.balance = self._settings.balance
+        self._clock.advanced = 0.0
+
+    def within_rate(self) -> bool:
+        """Tell whether one more creation may be asked for now, and count it if so."""
+        if not self._settings.rate_limit:
+            return True
+        now = self.now()
+        while self._asked and self._asked[0] <= now - self._settings.rate_window:
+            self._asked.popleft()
+        if len(self._asked) >= self._settings.rate_limit:
+            return False
+        self._asked.append(now)
+        return True
+
+    def create(
+        self, submission: Submission, *, path: str, body: dict[str, Any], base_url: str, fault: Fault | None
+    ) -> Task:
+        """Accept a request and charge it, whatever will become of the task.
+
+        :raises Refused: 402, where the balance does not cover the price.
+        """
+        if self.balance < submission.credits:
+            raise Refused(
+                402, "Credits insufficient : Your current balance isn't enough to run this request."
+            )
+        failure = self._foreseen_failure(submission, fault)
+        task = plan_task(
+            uuid.uuid4().hex,
+            len(self.tasks),
+            submission,
+            path=path,
+            body=body,
+            base_url=base_url,
+            now=self.now(),
+            settings=self._settings,
+            failure=failure,
+            fault=fault.kind if fault else None,
+        )
+        self.balance -= task.credits
+        self.tasks[task.task_id] = task
+        self._store.keep(task, balance=self.balance)
+        return task
+
+    def look_up(self, task_id: str, generation: str, kinds: tuple[str, ...]) -> Task | None:
+        """Return a task as a status request finds it: on the routes it was created with, once visible."""
+        task = self.tasks.get(task_id)
+        if task is None or task.submission.generation != generation or task.submission.kind not in kinds:
+            return None
+        self.lookups[task_id] += 1
+        return task if self.now() >= task.visible_at else None
+
+    def force(self, task: Task, state: str, **details: Any) -> None:
+        """Put a task into a state for good, see ``Task.force``."""
+        task.force(self.now(), state, **details)
+        self._store.keep(task)
+
+    def callback_sent(self, task: Task) -> None:
+        """Note that the task's callback needs no more tries."""
+        task.callback_sent = True
+        self._store.keep(task)
+
+    def task_of_result(self, name: str) -> Task | None:
+        """Return the task whose result file has this name, while the file is there."""
+        task = self.tasks.get(name.split("_", 1)[0])
+        if task is None or name not in (task.video_name, task.image_name):
+            return None
+        return task if task.has_video(self.now()) else None
+
+    def _foreseen_failure(self, submission: Submission, fault: Fault | None) -> tuple[int, str] | None:
+        if fault and fault.kind == "moderation":
+            return (MODERATED[0], fault.msg or MODERATED[1])
+        if fault and fault.kind == "upstream_failure":
+            return (UPSTREAM_FAILURE[0], fault.msg or UPSTREAM_FAILURE[1])
+        if self._settings.moderation_marker and self._settings.moderation_marker in submission.prompt:
+            return MODERATED
+        if submission.kind == "extend":
+            return self._parent_failure(submission)
+        for url in (submission.image_url, submission.reference_image):
+            if url and not self._picture_answers(url):
+                return (451, "Failed to fetch the image. Please check that its URL is public.")
+        if submission.video_url and not self._video_answers(submission.video_url):
+            return (400, "Failed to fetch the video. It must be a public HTTPS URL of at most 10 MB.")
+        return None
+
+    def _parent_failure(self, submission: Submission) -> tuple[int, str] | None:
+        parent = self.tasks.get(submission.parent_task_id or "")
+        if (
+            parent is None
+            or parent.submission.generation != submission.generation
+            or parent.submission.kind == "aleph"
+        ):
+            return (400, "The parent task does not exist.")
+        if parent.state(self.now()) != "success":
+            return (400, "The parent task has no video.")
+        if parent.expired(self.now()):
+            return (400, "The parent task's video has expired.")
+        if parent.submission.quality == "1080p":
+            return (400, "A 1080p video cannot be extended.")
+        return None
+
+    def own_path(self, url: str) -> str | None:
+        """Return the path of a URL of the simulator's own, under any name it was ever asked by."""
+        parts = urlsplit(url)
+        return unquote(parts.path) if parts.netloc in self.hosts else None
+
+    def _picture_answers(self, url: str) -> bool:
+        path = self.own_path(url)
+        if path is None:
+            return not _is_dead(url)
+        return self._result_answers(path, ".jpg") or self._uploads.find(path) is not None
+
+    def _video_answers(self, url: str) -> bool:
+        path = self.own_path(url)
+        if path is None:
+            return url.startswith("https:") and not _is_dead(url)
+        upload = self._uploads.find(path)
+        return self._result_answers(path, ".mp4") or (
+            upload is not None and upload.stat().st_size <= SOURCE_LIMIT
+        )
+
+    def _result_answers(self, path: str, suffix: str) -> bool:
+        name = path.removeprefix("/results/")
+        return path.endswith(suffix) and self.task_of_result(name) is not None
+
+
+def _is_dead(url: str) -> bool:
+    """Tell whether a foreign address can never answer: the top-level domain that is reserved for that."""
+    return (urlsplit(url).hostname or "").endswith(".invalid")

@@ -1,0 +1,146 @@
+"""Uploads, download URLs and the result files."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import mimetypes
+import secrets
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from aiohttp import BodyPartReader, web
+
+from airflow_provider_runway.simulator.answers import envelope
+from airflow_provider_runway.simulator.rules import Refused, read_json_object
+from airflow_provider_runway.simulator.service import SERVICE
+
+#: Under this key a request carries the fault that it met.
+FAULT = "runway_simulator_fault"
+DOWNLOAD_SECONDS = 20 * 60
+_UPLOAD_FIELDS = ("file", "uploadPath", "fileName")
+_CHUNK = 256 * 1024
+_SECRET = secrets.token_bytes(16)
+
+
+def file_routes() -> list[web.RouteDef]:
+    """Return the routes that receive and serve files."""
+    return [
+        web.post("/api/file-stream-upload", _upload),
+        web.post("/api/v1/common/download-url", _download_url),
+        web.get("/files/{path:.+}", _serve_upload),
+        web.get("/results/{name}", _serve_result),
+    ]
+
+
+async def _upload(request: web.Request) -> web.Response:
+    uploads = request.app[SERVICE].uploads
+    if request.content_type != "multipart/form-data":
+        raise Refused(400, f"Content-Type must be multipart/form-data, got {request.content_type}")
+    fields: dict[str, str] = {}
+    received = uploads.target(f"partial/{secrets.token_hex(8)}")
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or part.name not in _UPLOAD_FIELDS:
+                raise Refused(400, f"{getattr(part, 'name', None)} is not a field of this request")
+            if part.name != "file":
+                fields[part.name] = await part.text()
+                continue
+            fields["file"] = Path(part.filename or "").name or "file"
+            with received.open("wb") as stream:
+                while chunk := await part.read_chunk(_CHUNK):
+                    stream.write(chunk)
+        for name in ("file", "uploadPath"):
+            if not fields.get(name):
+                raise Refused(400, f"{name} is required")
+        file_name = fields.get("fileName") or fields["file"]
+        file_path = f"kieai/000000/{fields['uploadPath'].strip('/')}/{file_name}"
+        try:
+            target = uploads.target(file_path)
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
+        received.replace(target)
+    except Refused as refused:
+        refusal = {"success": False, **envelope(None, refused.code, refused.message)}
+        return web.json_response(refusal)
+    finally:
+        received.unlink(missing_ok=True)
+    uploads.arrived(target)
+    now = datetime.fromtimestamp(request.app[SERVICE].account.now(), timezone.utc)
+    data = {
+        "success": True,
+        "fileName": file_name,
+        "filePath": file_path,
+        "downloadUrl": f"{request.scheme}://{request.host}/files/{quote(file_path)}",
+        "fileSize": target.stat().st_size,
+        "mimeType": mimetypes.guess_type(file_name)[0] or "application/octet-stream",
+        "uploadedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    return web.json_response({"success": True, **envelope(data, message="File uploaded successfully")})
+
+
+def _signature(name: str, expires: str) -> str:
+    return hmac.new(_SECRET, f"{name}.{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+async def _download_url(request: web.Request) -> web.Response:
+    account = request.app[SERVICE].account
+    body = read_json_object(await request.read(), request.content_type)
+    if body.keys() != {"url"}:
+        raise Refused(422, "url is required, and nothing else")
+    url: Any = body["url"]
+    path = account.own_path(url) if isinstance(url, str) else None
+    name = (path or "").removeprefix("/results/")
+    if account.task_of_result(name) is None:
+        raise Refused(422, "url is wrong")
+    expires = str(int(account.now()) + DOWNLOAD_SECONDS)
+    address = urlsplit(url)._replace(query=f"expires={expires}&signature={_signature(name, expires)}")
+    return web.json_response(envelope(address.geturl()))
+
+
+async def _serve_upload(request: web.Request) -> web.StreamResponse:
+    path = request.app[SERVICE].uploads.find(f"/files/{request.match_info['path']}")
+    if path is None:
+        raise web.HTTPNotFound
+    return await _serve(request, path)
+
+
+async def _serve_result(request: web.Request) -> web.StreamResponse:
+    service = request.app[SERVICE]
+    name = request.match_info["name"]
+    if "signature" in request.query:
+        expires = request.query.get("expires", "")
+        genuine = hmac.compare_digest(request.query["signature"], _signature(name, expires))
+        if not genuine or service.account.now() >= float(expires):
+            raise web.HTTPForbidden
+    task = service.account.task_of_result(name)
+    if task is None:
+        raise web.HTTPNotFound
+    return await _serve(request, await service.results.path(task, name))
+
+
+async def _serve(request: web.Request, path: Path) -> web.StreamResponse:
+    fault = request.get(FAULT)
+    if fault is not None and fault.kind == "truncated_download":
+        return await _serve_half(request, path)
+    return web.FileResponse(path, chunk_size=_CHUNK, headers={"Accept-Ranges": "bytes"})
+
+
+async def _serve_half(request: web.Request, path: Path) -> web.StreamResponse:
+    whole = await asyncio.to_thread(path.read_bytes)
+    content = whole[request.http_range]
+    total = len(whole)
+    response = web.StreamResponse(status=200 if len(content) == total else 206)
+    response.content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    response.content_length = len(content)
+    if response.status == 206:
+        start = total - len(content)
+        response.headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+    await response.prepare(request)
+    await response.write(content[: len(content) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response

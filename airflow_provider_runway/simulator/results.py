@@ -1,0 +1,60 @@
+"""Result files: drawn on the first request for one, kept on disk, and never drawn twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from airflow_provider_runway.simulator.account import Account
+from airflow_provider_runway.simulator.plans import Planner
+from airflow_provider_runway.simulator.tasks import Task
+from airflow_provider_runway.simulator.uploads import Uploads
+
+_CLIP = Path(__file__).with_name("clip.mp4")
+_PICTURE = Path(__file__).with_name("clip.jpg")
+
+
+class Results:
+    """Hands out the file behind a result's URL.
+
+    :param folder: where drawn files are kept, made where it is missing.
+    :param render: ``False`` hands out one tiny clip and one picture for all.
+    """
+
+    def __init__(self, folder: Path, account: Account, uploads: Uploads, *, render: bool) -> None:
+        self._folder = folder
+        self._planner = Planner(account, uploads)
+        self._render = render
+        self._running: dict[str, Future[Path]] = {}
+        self._executor = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "runway-simulator-render")
+        folder.mkdir(parents=True, exist_ok=True)
+
+    async def path(self, task: Task, name: str) -> Path:
+        """Return the file of a task's video or thumbnail, once it is drawn.
+
+        :param name: the file name in its URL; the suffix decides which of the two it is.
+        """
+        is_video = name.endswith(".mp4")
+        if not self._render:
+            return _CLIP if is_video else _PICTURE
+        # Imported here, so that a simulator that draws nothing needs neither PyAV nor Pillow.
+        from airflow_provider_runway.simulator.rendering import render_picture, render_video
+
+        key = f"{task.task_id}{Path(name).suffix}"
+        done = self._folder / key
+        if done.exists():
+            return done
+        if key not in self._running:
+            drawing = self._executor.submit(
+                render_video if is_video else render_picture, self._planner.plan(task), self._folder
+            )
+            self._running[key] = drawing
+            drawing.add_done_callback(lambda _: self._running.pop(key, None))
+        # One client that goes away must not end the drawing for the others.
+        return await asyncio.shield(asyncio.wrap_future(self._running[key]))
+
+    def close(self) -> None:
+        """Let what is being drawn end, and draw no more."""
+        self._executor.shutdown(cancel_futures=True)

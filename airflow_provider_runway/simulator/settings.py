@@ -1,0 +1,63 @@
+"""What can be set on the simulator: keys, money, durations, limits and where it keeps things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the simulated kie.ai behaves.
+
+    :param api_keys: keys that are accepted, all of them of the one account; empty accepts any non-empty key.
+    :param balance: credits at the start (and after a reset).
+    :param speed: every duration of a task is divided by it; 1 is about the pace of the real service.
+    :param waiting_seconds: time a task is in its first state.
+    :param queueing_seconds: time it is queued after that.
+    :param generate_seconds: time it is then generating, for a video from text or an image.
+    :param extend_seconds: the same for an extension.
+    :param aleph_seconds: the same for an Aleph video.
+    :param spread: random spread of each task's durations: 0.15 means 15 per cent more or less.
+    :param seed: seed of that spread; the same seed and order of creations give the same durations.
+    :param invisible_seconds: time for which ``recordInfo`` does not know a task just created on the market.
+    :param rate_limit: creations an account may ask for within ``rate_window``; 0 switches the limit off.
+    :param rate_window: seconds.
+    :param moderation_marker: a prompt with this text in it is accepted and fails later by moderation.
+    :param webhook_key: signs the callbacks; without one they carry no signature.
+    :param callback_retry_seconds: pause before a callback is sent again, divided by ``speed`` too.
+    :param render: draw the videos; ``False`` serves one tiny clip for all and needs no PyAV, no Pillow.
+    :param state_file: SQLite file that keeps tasks and balance across a restart, a killed process included.
+    :param files_dir: folder for uploads and rendered videos. Default: beside the state file, or temporary.
+    """
+
+    api_keys: frozenset[str] = field(default=frozenset(), repr=False)
+    balance: float = 5916.25
+    speed: float = 1.0
+    waiting_seconds: float = 1.0
+    queueing_seconds: float = 2.0
+    generate_seconds: float = 33.0
+    extend_seconds: float = 33.0
+    aleph_seconds: float = 150.0
+    spread: float = 0.15
+    seed: int = 0
+    invisible_seconds: float = 1.0
+    rate_limit: int = 20
+    rate_window: float = 10.0
+    moderation_marker: str = "[moderated]"
+    webhook_key: str | None = field(default=None, repr=False)
+    callback_retry_seconds: float = 5.0
+    render: bool = True
+    state_file: Path | None = None
+    files_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.speed <= 0:
+            raise ValueError(f"speed must be greater than 0, got {self.speed}")
+        if not 0 <= self.spread < 1:
+            raise ValueError(f"spread must be from 0 to below 1, got {self.spread}")
+
+    def generating_seconds(self, kind: str) -> float:
+        """Time that a task of this kind (``generate``, ``extend``, ``aleph``) is generating at speed 1."""
+        seconds: float = getattr(self, f"{kind}_seconds")
+        return seconds

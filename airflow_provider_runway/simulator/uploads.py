@@ -1,0 +1,53 @@
+"""Files that users uploaded: where they lie on disk and how long they stay."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from airflow_provider_runway.simulator.clock import Clock
+from airflow_provider_runway.simulator.tasks import DAY
+
+UPLOAD_DAYS = 3
+_PREFIX = "/files/"
+
+
+class Uploads:
+    """A folder of uploads, each kept for three days.
+
+    :param folder: made where it is missing.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def target(self, file_path: str) -> Path:
+        """Return where an upload is to be written.
+
+        :param file_path: its path as kie.ai names it, such as ``kieai/000000/images/cat.png``.
+        :raises ValueError: where the path leads out of the folder.
+        """
+        parts = file_path.split("/")
+        if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+            raise ValueError(f"{file_path!r} is not a path of plain names")
+        target = self._folder.joinpath(*parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def arrived(self, target: Path) -> None:
+        """Stamp a finished upload with the simulator's time."""
+        now = self._clock.now()
+        os.utime(target, (now, now))
+
+    def find(self, url_path: str) -> Path | None:
+        """Return the file behind the path of an upload's URL, ``None`` where there is none any more."""
+        if not url_path.startswith(_PREFIX):
+            return None
+        try:
+            target = self.target(url_path.removeprefix(_PREFIX))
+            age = self._clock.now() - target.stat().st_mtime
+        except (ValueError, OSError):
+            return None
+        return target if target.is_file() and age < UPLOAD_DAYS * DAY else None
