@@ -43,6 +43,19 @@ class RunwayError(AirflowException):
         self.runway_task_id = runway_task_id
         self.retry_after = retry_after
 
+    def explain(self, *, before: str = "", after: str = "", runway_task_id: str | None = None) -> RunwayError:
+        """
+        Add what was asked and what to do to the text, and return the same error.
+
+        :param before: A sentence's beginning: what was asked.
+        :param after: Whole sentences: what was charged, what to do.
+        :param runway_task_id: The Runway task it is about.
+        """
+        said = f"{before}{self}"
+        self.args = (f"{said if said.endswith('.') else said + '.'} {after}".strip(),)
+        self.runway_task_id = self.runway_task_id or runway_task_id
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain data for a trigger's event; :func:`error_from_dict` reads it back."""
         return {

@@ -1,0 +1,225 @@
+"""What a connection of type ``runway`` says: the key, the hosts, the time-outs, and how to speak TLS."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import Connection, mask_secret
+
+from airflow_provider_runway import __version__
+from airflow_provider_runway.api.answers import DIALECTS, Dialect
+from airflow_provider_runway.exceptions import RunwayAuthenticationError, RunwayValidationError
+
+if TYPE_CHECKING:
+    import ssl
+
+DEFAULT_CONN_ID = "runway_default"
+DEFAULT_HOST = "https://api.kie.ai"
+DEFAULT_UPLOAD_HOST = "https://kieai.redpandaai.co"
+USER_AGENT = f"airflow-provider-runway/{__version__}"
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 30.0
+
+#: Extras that the HTTP provider's hooks understand. They send any other extra as a header, so no other
+#: reaches them.
+_HTTP_EXTRAS = (
+    "cert",
+    "proxies",
+    "proxy",
+    "verify",
+    "verify_ssl",
+    "max_redirects",
+    "trust_env",
+    "srv_lookup",
+)
+
+
+@dataclass(frozen=True)
+class RunwaySettings:
+    """
+    A connection, read and checked.
+
+    :param conn_id: The connection's ID.
+    :param api_key: The API key.
+    :param base_url: Scheme and host of the API, without a slash at the end.
+    :param api: ``dedicated`` or ``market``.
+    :param upload_host: Scheme and host of the upload service.
+    :param timeout: Seconds to connect, seconds to wait for data.
+    :param http_extras: The extras meant for the HTTP provider's hooks.
+    """
+
+    conn_id: str
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_HOST
+    api: str = "dedicated"
+    upload_host: str = DEFAULT_UPLOAD_HOST
+    timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)
+    http_extras: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_connection(cls, connection: Any) -> RunwaySettings:
+        """
+        Read a connection.
+
+        :param connection: The Airflow connection.
+        :raises RunwayAuthenticationError: there is no key, or it has characters that no key has.
+        :raises RunwayValidationError: another field has a value that cannot be right.
+        """
+        conn_id = connection.conn_id
+        extras = connection.extra_dejson
+        if extras.get("webhook_hmac_key"):
+            mask_secret(extras["webhook_hmac_key"])
+        api = extras.get("api") or "dedicated"
+        if api not in DIALECTS:
+            raise RunwayValidationError(
+                _wrong(conn_id, "extra 'api'", api, "must be 'dedicated' or 'market'")
+            )
+        return cls(
+            conn_id=conn_id,
+            api_key=_api_key(conn_id, connection.password),
+            base_url=_base_url(conn_id, connection),
+            api=api,
+            upload_host=_http_url(
+                conn_id, "extra 'upload_host'", extras.get("upload_host") or DEFAULT_UPLOAD_HOST
+            ),
+            timeout=_timeout(conn_id, extras.get("timeout")),
+            http_extras={
+                name: _switch(extras[name]) for name in _HTTP_EXTRAS if extras.get(name) not in (None, "")
+            },
+        )
+
+    @property
+    def dialect(self) -> Dialect:
+        """The generation of the API that this connection speaks."""
+        return DIALECTS[self.api]
+
+    @property
+    def verify(self) -> bool | str:
+        """Whether to check certificates, or the path of the authorities' file."""
+        value: bool | str = self.http_extras.get("verify", self.http_extras.get("verify_ssl", True))
+        return value
+
+    def redact(self, body: bytes) -> bytes:
+        """Return an answer without the API key, should the server have repeated it."""
+        # A key this short is a test's; replacing it everywhere would spoil the answer.
+        return body.replace(self.api_key.encode(), b"***") if len(self.api_key) >= 8 else body
+
+    def proxy_for(self, url: str) -> str | None:
+        """Return the proxy for a URL, from the extras or (unless ``trust_env`` is off) the environment."""
+        from requests.utils import get_environ_proxies, select_proxy
+
+        proxies = self.http_extras.get("proxies", self.http_extras.get("proxy"))
+        if isinstance(proxies, str):
+            return proxies
+        if not proxies and self.http_extras.get("trust_env", True):
+            proxies = get_environ_proxies(url)
+        return select_proxy(url, proxies or {})
+
+    def ssl_context(self) -> ssl.SSLContext | bool:
+        """Return what to check certificates with: the same trust as the synchronous hook's. Reads files."""
+        import ssl
+
+        if self.verify is False:
+            return False
+        trusted = self.verify if isinstance(self.verify, str) else None
+        if trusted is None and self.http_extras.get("trust_env", True):
+            trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        if trusted is None:
+            import certifi
+
+            trusted = certifi.where()
+        is_folder = os.path.isdir(trusted)
+        context = ssl.create_default_context(
+            cafile=None if is_folder else trusted, capath=trusted if is_folder else None
+        )
+        cert = self.http_extras.get("cert")
+        if cert:
+            context.load_cert_chain(*([cert] if isinstance(cert, str) else cert))
+        return context
+
+    def http_connection(self) -> Connection:
+        """Return a connection for the HTTP provider's hook, without what it would send as a header."""
+        import json
+
+        return Connection(
+            conn_id=self.conn_id,
+            conn_type="http",
+            host=self.base_url,
+            extra=json.dumps({**self.http_extras, "allow_redirects": False, "check_response": False}),
+        )
+
+
+def _wrong(conn_id: str, what: str, value: Any, rule: str) -> str:
+    return f"Connection {conn_id!r}, {what}: {value!r} {rule}."
+
+
+def _api_key(conn_id: str, password: str | None) -> str:
+    key = (password or "").strip()
+    if not key:
+        raise RunwayAuthenticationError(
+            f"Connection {conn_id!r} has no API key: put the key from https://kie.ai/api-key into its "
+            "password. Nothing was sent."
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise RunwayAuthenticationError(
+            f"The password of connection {conn_id!r} is no API key: it must be ASCII without spaces or line "
+            f"breaks ({len(key)} characters were given). Nothing was sent."
+        )
+    return key
+
+
+def _base_url(conn_id: str, connection: Any) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        return DEFAULT_HOST
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    url = _http_url(conn_id, "host", host)
+    if connection.port and urlsplit(url).port is None:
+        url = f"{url}:{connection.port}"
+    return url
+
+
+def _http_url(conn_id: str, what: str, value: Any) -> str:
+    rule = "must be a host, or an http(s) URL of one"
+    if not isinstance(value, str):
+        raise RunwayValidationError(_wrong(conn_id, what, value, rule))
+    url = value.strip().rstrip("/")
+    if "://" not in url:
+        url = f"https://{url}"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        good = parts.scheme in ("http", "https") and parts.hostname and not parts.username and " " not in url
+    except ValueError:
+        good = False
+    if not good:
+        raise RunwayValidationError(_wrong(conn_id, what, value, rule))
+    return url
+
+
+def _timeout(conn_id: str, value: Any) -> tuple[float, float]:
+    if value in (None, ""):
+        return CONNECT_TIMEOUT, READ_TIMEOUT
+    try:
+        if isinstance(value, list | tuple):
+            connect, read = (float(part) for part in value)
+        else:
+            read = float(value)
+            connect = min(CONNECT_TIMEOUT, read)
+        good = 0 < connect < float("inf") and 0 < read < float("inf")
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        rule = "must be a number of seconds, or two: to connect and to wait for data"
+        raise RunwayValidationError(_wrong(conn_id, "extra 'timeout'", value, rule))
+    return connect, read
+
+
+def _switch(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    return value

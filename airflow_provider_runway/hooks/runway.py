@@ -1,0 +1,429 @@
+"""The only place that talks HTTP to kie.ai: a hook for workers and one for the triggerer's event loop."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import tenacity
+from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
+from requests import RequestException, Session
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import ConnectTimeout, ProxyError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from airflow_provider_runway.api import answers
+from airflow_provider_runway.api.requests import RunwayRequest, check_url
+from airflow_provider_runway.exceptions import (
+    LOGS_URL,
+    RunwayError,
+    RunwayNotConnectedError,
+    RunwaySubmissionUnknownError,
+    RunwayUnreadableAnswerError,
+)
+from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, USER_AGENT, RunwaySettings
+from airflow_provider_runway.polling import Poller, backoff
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+    from requests import PreparedRequest
+
+    from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.hooks.sessions import RunwaySession
+
+T = TypeVar("T")
+
+#: Seconds for which a request that may be repeated is repeated.
+PATIENCE = 120.0
+
+
+class _BearerAuth:
+    """Adds the API key to a request; its ``repr`` does not show it."""
+
+    def __init__(self, settings: RunwaySettings) -> None:
+        self._settings = settings
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._settings.api_key}"
+        return request
+
+
+class RunwayHook(HttpHook):
+    """
+    Talk to kie.ai from a worker.
+
+    A look-up is repeated on rate limits, server errors and broken answers, a creation only where it surely
+    was not taken (no connection came about, 429, 455): with exponential back-off, jitter, and never before
+    the server's ``Retry-After``.
+
+    :param runway_conn_id: The :ref:`connection <howto/connection:runway>` with the API key.
+    :param patience: Seconds for which a request is repeated, where it may be; 0 sends each only once.
+    """
+
+    conn_name_attr = "runway_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = "runway"
+    hook_name = "Runway (kie.ai)"
+    default_headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+
+    def __init__(
+        self, runway_conn_id: str = DEFAULT_CONN_ID, *, patience: float = PATIENCE, **kwargs: Any
+    ) -> None:
+        super().__init__(http_conn_id=runway_conn_id, auth_type=lambda: _BearerAuth(self.settings), **kwargs)
+        self.runway_conn_id = runway_conn_id
+        self.patience = patience
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """
+        Return the connection as the HTTP provider's hook is to see it: without the key and without extras of
+        ours.
+
+        :param conn_id: The connection's ID.
+        """
+        return load_settings(conn_id).http_connection()
+
+    @cached_property
+    def settings(self) -> RunwaySettings:
+        """What the connection says, read and checked once."""
+        return load_settings(self.runway_conn_id)
+
+    @cached_property
+    def _session(self) -> Session:
+        return self.get_conn()
+
+    def submit(self, request: RunwayRequest, *, callback_url: str | None = None) -> str:
+        """
+        Send a creation and return the Runway task ID. It costs credits and cannot be cancelled.
+
+        :param request: What to create.
+        :param callback_url: Where kie.ai reports the end.
+        :raises RunwaySubmissionUnknownError: no readable answer came: it may or may not have been taken and
+            charged.
+        :raises RunwayError: it was refused; the class says why.
+        """
+        if callback_url:
+            check_url("callback_url", callback_url)
+        path, body = self.settings.dialect.creation(request, callback_url or None)
+
+        def create() -> str:
+            # A connection of its own: one kept alive may be closed by the server just as the request is sent,
+            # and nobody could tell whether it was taken.
+            with self.get_conn() as session:
+                return answers.read_created(*self._send("POST", path, session=session, json=body))
+
+        asked = f"Creating a {request.model} video ({_shortened(request.prompt)!r})"
+        try:
+            return self._repeat(create, lambda error: error.repeat_creation)
+        except RunwayUnreadableAnswerError as error:
+            moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+            raise RunwaySubmissionUnknownError(
+                f"{asked} at {moment}: {error}. Nobody can tell from here whether kie.ai took the request "
+                f"and charged it, so it is not sent again. Look for it at {LOGS_URL}: if it is there, give its "
+                "task ID to a RunwayTaskSensor or a RunwayDownloadOperator; if not, clear this task to submit "
+                "it anew.",
+                code=error.code,
+            ) from error
+        except RunwayError as error:
+            raise error.explain(
+                before=f"{asked}: ", after="Nothing was charged, as far as kie.ai says."
+            ) from None
+
+    def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
+        """
+        Return what kie.ai says of a task, without waiting for it.
+
+        :param runway_task_id: The Runway task ID.
+        :param model: ``runway`` (generate, extend) or ``aleph``.
+        :raises RunwayTaskNotFoundError: nobody knows the ID; for about 90 s after its creation this may pass.
+        :raises RunwayError: the look-up failed; the class says why.
+        """
+        return self._repeat(lambda: self._look_up(runway_task_id, model), lambda error: error.repeat_lookup)
+
+    def wait_for_task(
+        self,
+        runway_task_id: str,
+        *,
+        model: str = "runway",
+        poll_interval: float | None = None,
+        timeout: float = 3600.0,
+        started_at: float | None = None,
+    ) -> RunwayTask:
+        """
+        Wait in this process until a task has its video, and return it.
+
+        :param runway_task_id: The Runway task ID.
+        :param model: ``runway`` (generate, extend) or ``aleph``.
+        :param poll_interval: Seconds between two looks; ``None`` adapts to the kind of task.
+        :param timeout: Seconds from ``started_at`` to the video.
+        :param started_at: When the task was submitted, epoch seconds; ``None`` means now.
+        :raises RunwayTimeoutError: the deadline passed; the generation goes on and is charged.
+        :raises RunwayError: there will be no video; the class says why.
+        """
+        started_at = time.time() if started_at is None else started_at
+        poller = Poller(
+            runway_task_id=runway_task_id,
+            model=model,
+            end_time=started_at + timeout,
+            started_at=started_at,
+            poll_interval=poll_interval,
+        )
+        while True:
+            try:
+                task = self._look_up(runway_task_id, model)
+            except RunwayError as error:
+                end = poller.on_error(error, time.time())
+            else:
+                end = poller.on_task(task, time.time())
+            if poller.news:
+                self.log.info(poller.news)
+            if end is not None:
+                return end.result()
+            time.sleep(poller.next_delay(time.time()))
+
+    def get_credits(self) -> float:
+        """
+        Return the credits that the account has left (1 credit is $0.005). Asking is free.
+
+        :raises RunwayError: the look-up failed; the class says why.
+        """
+        return self._repeat(
+            lambda: answers.read_credits(*self._send("GET", answers.CREDITS_PATH)),
+            lambda error: error.repeat_lookup,
+        )
+
+    def get_download_url(self, video_url: str) -> str:
+        """
+        Return a URL, good for 20 minutes, that a browser downloads a result from.
+
+        :param video_url: The URL of a result of kie.ai; any other is refused.
+        :raises RunwayError: it was refused; the class says why.
+        """
+        body = {"url": check_url("video_url", video_url)}
+        return self._repeat(
+            lambda: answers.read_download_url(*self._send("POST", answers.DOWNLOAD_URL_PATH, json=body)),
+            lambda error: error.repeat_lookup,
+        )
+
+    def upload_file(self, path: Any) -> str:
+        """
+        Upload a file, streamed, and return its public URL, which is good for 3 days.
+
+        :param path: A local path, or an ``ObjectStoragePath``.
+        :raises FileNotFoundError: there is no such file.
+        :raises RunwayError: it was refused; the class says why.
+        """
+        from pathlib import Path
+
+        from requests_toolbelt import MultipartEncoder
+
+        source = Path(path) if isinstance(path, str | os.PathLike) and not hasattr(path, "open") else path
+        # The same name would overwrite another upload.
+        name = f"{uuid.uuid4().hex}{Path(source.name).suffix}"
+
+        def send() -> str:
+            with source.open("rb") as stream:
+                form = MultipartEncoder({"uploadPath": "airflow", "fileName": name, "file": (name, stream)})
+                answer = self._send(
+                    "POST",
+                    answers.UPLOAD_PATH,
+                    base_url=self.settings.upload_host,
+                    data=form,
+                    headers={"Content-Type": form.content_type},
+                )
+            return answers.read_upload(*answer)
+
+        try:
+            # An upload costs nothing and its name is its own: it can be repeated like a look-up.
+            return self._repeat(send, lambda error: error.repeat_lookup)
+        except RunwayError as error:
+            raise error.explain(before=f"Uploading {source}: ") from None
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Read the remaining credits, which is free, and say whether the connection works."""
+        self.patience = 0.0
+        try:
+            return True, f"The API key works: {self.get_credits():g} credits left."
+        except Exception as error:
+            return False, str(error)
+
+    def _look_up(self, runway_task_id: str, model: str) -> RunwayTask:
+        answers.check_lookup(runway_task_id, model)
+        dialect = self.settings.dialect
+        try:
+            return answers.read_task(
+                dialect,
+                *self._send("GET", dialect.lookup(model), params={"taskId": runway_task_id}),
+                runway_task_id=runway_task_id,
+                model=model,
+            )
+        except RunwayError as error:
+            raise _explain_lookup(error, runway_task_id) from None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        base_url: str | None = None,
+        session: Session | None = None,
+        **kwargs: Any,
+    ) -> tuple[int, bytes, str | None]:
+        session = session or self._session
+        url = f"{base_url}{path}" if base_url else self.url_from_endpoint(path)
+        try:
+            # A redirect is no answer of kie.ai, and following one could carry the key elsewhere.
+            with session.request(
+                method, url, timeout=self.settings.timeout, allow_redirects=False, **kwargs
+            ) as response:
+                body = self.settings.redact(response.content)
+                return response.status_code, body, response.headers.get("Retry-After")
+        except (RequestException, HTTPError) as error:
+            if _was_never_connected(error):
+                raise RunwayNotConnectedError(
+                    f"no connection to {base_url or self.base_url}: {error}"
+                ) from error
+            raise RunwayUnreadableAnswerError(
+                f"no answer from {base_url or self.base_url}: {error}"
+            ) from error
+
+    def _repeat(self, attempt: Callable[[], T], may_repeat: Callable[[RunwayError], bool]) -> T:
+        retrying = tenacity.Retrying(**_policy(may_repeat, self.patience, self.log.warning))
+        return retrying(attempt)
+
+
+class RunwayAsyncHook(HttpAsyncHook):
+    """
+    Look tasks up from an event loop. All hooks of one loop and connection share one session.
+
+    :param runway_conn_id: The :ref:`connection <howto/connection:runway>` with the API key.
+    :param patience: Seconds for which a look-up is repeated on rate limits, server errors and broken answers;
+        0 asks once.
+    """
+
+    conn_name_attr = "runway_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = "runway"
+    hook_name = "Runway (kie.ai)"
+
+    def __init__(self, runway_conn_id: str = DEFAULT_CONN_ID, *, patience: float = PATIENCE) -> None:
+        super().__init__(method="GET", http_conn_id=runway_conn_id)
+        self.runway_conn_id = runway_conn_id
+        self.patience = patience
+
+    def shared_session(self) -> AbstractAsyncContextManager[RunwaySession]:
+        """Return an asynchronous context manager that gives the shared session."""
+        from airflow_provider_runway.hooks.sessions import shared_session
+
+        return shared_session(self.runway_conn_id, load_settings)
+
+    async def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
+        """
+        Return what kie.ai says of a task, without waiting for it.
+
+        :param runway_task_id: The Runway task ID.
+        :param model: ``runway`` (generate, extend) or ``aleph``.
+        :raises RunwayTaskNotFoundError: nobody knows the ID; for about 90 s after its creation this may pass.
+        :raises RunwayError: the look-up failed; the class says why.
+        """
+        async with self.shared_session() as session:
+            retrying = tenacity.AsyncRetrying(
+                **_policy(lambda error: error.repeat_lookup, self.patience, self.log.warning)
+            )
+            return await retrying(look_up, session, runway_task_id, model)
+
+
+async def look_up(session: RunwaySession, runway_task_id: str, model: str) -> RunwayTask:
+    """
+    Look a task up once, over a session that is open.
+
+    :param session: The shared session.
+    :param runway_task_id: The Runway task ID.
+    :param model: ``runway`` or ``aleph``.
+    :raises RunwayError: the look-up failed; the class says why.
+    """
+    settings = session.settings
+    dialect = settings.dialect
+    try:
+        try:
+            async with session.client.get(
+                f"{settings.base_url}{dialect.lookup(model)}",
+                params={"taskId": runway_task_id},
+                headers=session.headers,
+                proxy=session.proxy,
+                allow_redirects=False,
+            ) as response:
+                body = settings.redact(await response.read())
+                retry_after = response.headers.get("Retry-After")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            said = f"{type(error).__name__} {error}".strip()
+            raise RunwayUnreadableAnswerError(f"no answer from {settings.base_url}: {said}") from error
+        return answers.read_task(
+            dialect,
+            response.status,
+            body,
+            runway_task_id=runway_task_id,
+            model=model,
+            retry_after=retry_after,
+        )
+    except RunwayError as error:
+        raise _explain_lookup(error, runway_task_id) from None
+
+
+def load_settings(conn_id: str) -> RunwaySettings:
+    """
+    Read a connection. Blocks: not for an event loop.
+
+    :param conn_id: The connection's ID.
+    :raises RunwayError: it cannot be used; the text says which field is wrong.
+    """
+    return RunwaySettings.from_connection(BaseHook.get_connection(conn_id))
+
+
+def _policy(
+    may_repeat: Callable[[RunwayError], bool], patience: float, log: Callable[..., None]
+) -> dict[str, Any]:
+    def pause(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return backoff(state.attempt_number, error.retry_after if isinstance(error, RunwayError) else None)
+
+    def say(state: tenacity.RetryCallState) -> None:
+        log(
+            "%s Trying again in %.0f s.",
+            state.outcome.exception() if state.outcome else "",
+            state.upcoming_sleep,
+        )
+
+    return {
+        "retry": tenacity.retry_if_exception(lambda e: isinstance(e, RunwayError) and may_repeat(e)),
+        "wait": pause,
+        "stop": tenacity.stop_before_delay(patience),
+        "before_sleep": say,
+        "reraise": True,
+    }
+
+
+def _explain_lookup(error: RunwayError, runway_task_id: str) -> RunwayError:
+    if error.runway_task_id:
+        return error
+    return error.explain(before=f"Looking up Runway task {runway_task_id}: ", runway_task_id=runway_task_id)
+
+
+def _was_never_connected(error: Exception) -> bool:
+    if isinstance(error, ConnectTimeout | ProxyError):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, RequestsConnectionError) and isinstance(
+        reason, ConnectTimeoutError | NewConnectionError
+    )
+
+
+def _shortened(text: str, longest: int = 60) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"

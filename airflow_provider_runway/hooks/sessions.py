@@ -1,0 +1,96 @@
+"""One aiohttp session an event loop and connection, shared by all triggers and closed by the last one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from asgiref.sync import sync_to_async
+
+from airflow_provider_runway.hooks.connection import USER_AGENT, RunwaySettings
+
+#: Open connections to the API from one event loop.
+MAX_CONNECTIONS = 50
+
+
+@dataclass(frozen=True)
+class RunwaySession:
+    """
+    A session that is ready to ask.
+
+    :param settings: What the connection says.
+    :param client: The aiohttp session.
+    :param headers: The headers of a request to the API; the client itself carries no key.
+    :param proxy: The proxy to the API, if there is one.
+    """
+
+    settings: RunwaySettings
+    client: aiohttp.ClientSession
+    headers: dict[str, str]
+    proxy: str | None
+
+
+class _Shared:
+    def __init__(self, opening: asyncio.Task[RunwaySession]) -> None:
+        self.opening = opening
+        self.users = 0
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_session(conn_id: str, load: Callable[[str], RunwaySettings]) -> AsyncIterator[RunwaySession]:
+    """
+    Give the session of this event loop for a connection, opening it for its first user and closing it after
+    its last.
+
+    :param conn_id: The connection's ID.
+    :param load: Reads the connection; may block, and is called in a thread.
+    :raises RunwayError: the connection cannot be used.
+    """
+    loop = asyncio.get_running_loop()
+    sessions = _shared.setdefault(loop, {})
+    entry = sessions.get(conn_id)
+    if entry is None:
+        entry = sessions[conn_id] = _Shared(loop.create_task(_open(conn_id, load)))
+    entry.users += 1
+    try:
+        # The task is shared: one user who is cancelled must not take it from the others.
+        yield await asyncio.shield(entry.opening)
+    finally:
+        entry.users -= 1
+        failed = entry.opening.done() and (entry.opening.cancelled() or entry.opening.exception() is not None)
+        if (failed or not entry.users) and sessions.get(conn_id) is entry:
+            del sessions[conn_id]
+        if not entry.users:
+            await _close(entry.opening)
+
+
+async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySession:
+    # Reading a connection and the certificates blocks; in the triggerer, Airflow wants it in a thread.
+    settings = await sync_to_async(load, thread_sensitive=False)(conn_id)
+    context = await sync_to_async(settings.ssl_context, thread_sensitive=False)()
+    connect, read = settings.timeout
+    client = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=connect + read, sock_connect=connect, sock_read=read),
+    )
+    return RunwaySession(
+        settings=settings,
+        client=client,
+        headers={"Authorization": f"Bearer {settings.api_key}", "User-Agent": USER_AGENT},
+        proxy=settings.proxy_for(settings.base_url),
+    )
+
+
+async def _close(opening: asyncio.Task[RunwaySession]) -> None:
+    if not opening.done():
+        opening.cancel()
+    elif not opening.cancelled() and opening.exception() is None:
+        await opening.result().client.close()

@@ -1,0 +1,200 @@
+"""When to ask for a task again, and when to stop: one pure object for the trigger, the sensor and the
+synchronous wait.
+
+It is handed the time and each answer, and does no I/O. A wait ends with the video, with an error that asking
+again cannot mend, or at its deadline, an absolute time that survives restarts. Nothing else ends it: a video
+that is already paid for is not given up because a look-up failed.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+from airflow_provider_runway.exceptions import (
+    LOGS_URL,
+    RunwayError,
+    RunwayTaskNotFoundError,
+    RunwayTimeoutError,
+    error_from_dict,
+)
+
+#: Seconds in which a new task may still be unknown to kie.ai's status routes.
+GRACE = 90.0
+
+#: Longest pause in seconds after a failed look-up, unless the server asks for a longer one.
+LONGEST_BACKOFF = 60.0
+
+#: Bounds in seconds of the pause between two looks where the caller sets no interval, by model: (shortest,
+#: longest).
+_PAUSES = {"runway": (3.0, 15.0), "aleph": (5.0, 30.0)}
+
+
+@dataclass(frozen=True)
+class WaitEnd:
+    """
+    How a wait ended: with a task that has its video, or with an error.
+
+    :param task: The task as it was last seen, if it was.
+    :param error: Why there is no video; ``None`` for success.
+    """
+
+    task: RunwayTask | None = None
+    error: RunwayError | None = None
+
+    def result(self) -> RunwayTask:
+        """
+        Return the task that has its video.
+
+        :raises RunwayError: why there is none.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.task is None:
+            raise RunwayError("The wait ended without a task and without a reason.")
+        return self.task
+
+    def to_event(self) -> dict[str, Any]:
+        """Return it as plain data, the payload of a trigger's event."""
+        return {
+            "status": "success" if self.error is None else "error",
+            "task": None if self.task is None else self.task.to_dict(),
+            "error": None if self.error is None else self.error.to_dict(),
+        }
+
+    @classmethod
+    def from_event(cls, event: dict[str, Any] | None) -> WaitEnd:
+        """
+        Read the payload of a trigger's event.
+
+        :param event: The payload; one that cannot be read is an error of its own.
+        """
+        if not isinstance(event, dict) or not (event.get("task") or event.get("error")):
+            return cls(error=RunwayError(f"The trigger ended with an event that says nothing: {event!r}"))
+        task, error = event.get("task"), event.get("error")
+        return cls(
+            task=RunwayTask.from_dict(task) if task else None,
+            error=error_from_dict(error) if error else None,
+        )
+
+
+class Poller:
+    """
+    Decides after each answer whether to go on, and when to look next.
+
+    :param runway_task_id: The task waited for.
+    :param model: ``runway`` or ``aleph``.
+    :param end_time: The deadline in epoch seconds. Wall-clock, because the wait may go on in another process.
+    :param started_at: When the task was submitted or, where that is not known, when the wait began; epoch
+        seconds.
+    :param poll_interval: Seconds between two looks; ``None`` follows the age of the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        runway_task_id: str,
+        model: str,
+        end_time: float,
+        started_at: float,
+        poll_interval: float | None = None,
+    ) -> None:
+        self.runway_task_id = runway_task_id
+        self.model = model
+        self.end_time = end_time
+        self.started_at = started_at
+        self.poll_interval = poll_interval
+        self.state: TaskState | None = None
+        self.failures = 0
+        self.news: str | None = None
+        self._last_error: RunwayError | None = None
+        self._known_at = started_at
+
+    def on_task(self, task: RunwayTask, now: float) -> WaitEnd | None:
+        """
+        Take the answer of a look-up; return how the wait ends, or ``None`` to go on.
+
+        :param task: What kie.ai said.
+        :param now: The time, epoch seconds.
+        """
+        self.news = None
+        if self.failures:
+            self.news = f"Runway task {self.runway_task_id} can be looked up again: {task.state}"
+        elif task.state is not self.state:
+            self.news = f"Runway task {self.runway_task_id} is {task.state}"
+        self.state, self.failures, self._last_error, self._known_at = task.state, 0, None, now
+        if task.state.is_terminal:
+            try:
+                task.result_url()
+            except RunwayError as error:
+                return WaitEnd(task=task, error=error)
+            return WaitEnd(task=task)
+        return self._timeout(task) if now >= self.end_time else None
+
+    def on_error(self, error: RunwayError, now: float) -> WaitEnd | None:
+        """
+        Take the failure of a look-up; return how the wait ends, or ``None`` to go on.
+
+        :param error: Why there is no answer.
+        :param now: The time, epoch seconds.
+        """
+        self.news = None
+        unknown_id = isinstance(error, RunwayTaskNotFoundError)
+        in_grace = unknown_id and now < self._known_at + GRACE
+        if not (error.repeat_lookup or in_grace):
+            return WaitEnd(error=error)
+        if not self.failures and not unknown_id:
+            self.news = f"Runway task {self.runway_task_id} cannot be looked up, still trying: {error}"
+        self.failures += 1
+        self._last_error = error
+        return self._timeout(None) if now >= self.end_time else None
+
+    def next_delay(self, now: float) -> float:
+        """
+        Return the seconds until the next look, which is never after the deadline.
+
+        :param now: The time, epoch seconds.
+        """
+        return max(0.0, min(self._delay(now), self.end_time - now))
+
+    def _delay(self, now: float) -> float:
+        if self.poll_interval is not None:
+            pause = self.poll_interval
+        else:
+            shortest, longest = _PAUSES[self.model]
+            pause = min(longest, max(shortest, (now - self.started_at) * 0.1))
+        if self._last_error is None:
+            return pause
+        return backoff(self.failures, self._last_error.retry_after, shortest=pause)
+
+    def _timeout(self, task: RunwayTask | None) -> WaitEnd:
+        waited = self.end_time - self.started_at
+        deadline = datetime.fromtimestamp(self.end_time, timezone.utc).isoformat(timespec="seconds")
+        stood = f"was last seen {self.state}" if self.state else "was never seen"
+        failed = f" The last look-up failed: {self._last_error}." if self._last_error else ""
+        return WaitEnd(
+            task=task,
+            error=RunwayTimeoutError(
+                f"Runway task {self.runway_task_id} has no video after {waited:.0f} s (deadline {deadline}); "
+                f"it {stood}.{failed} The generation goes on at kie.ai and is charged. Its video can "
+                f"be had: give this ID to a RunwayTaskSensor or a RunwayDownloadOperator. Its record: {LOGS_URL}",
+                runway_task_id=self.runway_task_id,
+            ),
+        )
+
+
+def backoff(failures: int, retry_after: float | None, *, shortest: float = 1.0) -> float:
+    """
+    Return the seconds to wait after a failure: exponential, with jitter, and never less than the server asked
+    for.
+
+    :param failures: How many there were in a row, from 1.
+    :param retry_after: Seconds that the server asked to wait, if it did.
+    :param shortest: Lower bound of the first pause in seconds.
+    """
+    pause = min(LONGEST_BACKOFF, max(1.0, shortest) * 2 ** min(failures - 1, 10))
+    jittered = random.uniform(0.75 * pause, 1.25 * pause)
+    return jittered if retry_after is None else max(jittered, retry_after + random.uniform(0.0, 1.0))
