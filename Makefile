@@ -1,0 +1,64 @@
+# Everything that can be done with a clone. `make` lists it.
+# Python 3.11 to 3.14 and GNU make are all that is needed; another interpreter: `PYTHON=python3.12 make test`.
+
+PYTHON ?= python3
+PINS := tests/pins
+export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
+export AIRFLOW__CORE__LOAD_EXAMPLES := False
+
+# An Airflow that the user's shell is set up for must not reach into this one.
+LEAKING := $(filter-out AIRFLOW_HOME AIRFLOW__CORE__LOAD_EXAMPLES,$(filter AIRFLOW% _AIRFLOW% PYTHONPATH PYTHONHOME,$(.VARIABLES)))
+ifneq ($(LEAKING),)
+unexport $(LEAKING)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 lint format pins venv venv-2.11 clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
+
+demo: venv ## make three videos with a real Airflow; with RUNWAY_API_KEY=... from the real service
+	@.venv/bin/python -m tests.harness.demo
+
+demo-ui: venv ## the same, and leave Airflow running to look at
+	@.venv/bin/python -m tests.harness.demo --ui
+
+test: test-unit test-integration test-system ## all tests, with Airflow 3.3
+
+test-unit: venv ## the tests that need no server (seconds)
+	.venv/bin/python -m pytest tests/unit
+
+test-integration: venv ## the tests against the simulated kie.ai
+	.venv/bin/python -m pytest tests/integration
+
+test-system: venv ## the tests in a real Airflow (minutes)
+	.venv/bin/python -m pytest tests/system
+
+test-2.11: venv-2.11 ## the unit tests with Airflow 2.11 (Python 3.11 or 3.12)
+	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit
+
+lint: venv ## style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: venv ## put the code into the style
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+pins: venv ## resolve the pinned packages anew
+	for airflow in 3.3 2.11; do \
+	    .venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
+	        pyproject.toml --extra simulator --group dev $(PINS)/airflow-$$airflow.in \
+	        --output-file $(PINS)/airflow-$$airflow.txt || exit 1; \
+	done
+
+venv:
+	@$(PYTHON) $(PINS)/install.py .venv $(PINS)/airflow-3.3.txt
+
+venv-2.11:
+	@$(PYTHON) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
+
+clean: ## remove everything that these commands have made
+	rm -rf .venv .venv-2.11 .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,255 @@
+"""A real Airflow in a folder of its own, each component a process that can be killed and started again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import secrets
+import sqlite3
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import Self
+
+from tests.harness.airflow_api import AirflowApi
+from tests.harness.processes import (
+    HarnessError,
+    Processes,
+    clean_environment,
+    end_marked_processes,
+    free_port,
+)
+
+# Component to the name under which Airflow's health answer lists it.
+COMPONENTS_3 = {
+    "api-server": "metadatabase",
+    "scheduler": "scheduler",
+    "dag-processor": "dag_processor",
+    "triggerer": "triggerer",
+}
+COMPONENTS_2 = {"webserver": "metadatabase", "scheduler": "scheduler", "triggerer": "triggerer"}
+
+
+class LocalAirflow:
+    """Airflow as installed beside this interpreter, 3.x or 2.11, on SQLite with the LocalExecutor.
+
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`.
+
+    :param folder: everything that Airflow writes goes there; kept afterwards
+    :param dags_folder: where the DAG files are
+    :param connections: connection ID to its fields, for example ``{"conn_type": "runway", "password": "key"}``
+    :param port: the TCP port of the API server (web server); ``None`` takes a free one
+    :param database_url: a SQLAlchemy URL of a database to use in place of SQLite
+    :param config: further settings, for example ``{"AIRFLOW__CORE__PARALLELISM": "2"}``
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dags_folder: Path,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
+        port: int | None = None,
+        database_url: str | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.version = importlib.metadata.version("apache-airflow")
+        self.major = int(self.version.split(".")[0])
+        self.components = COMPONENTS_3 if self.major >= 3 else COMPONENTS_2
+        self.port = port or free_port()
+        self.url = f"http://localhost:{self.port}"
+        self.processes = Processes(self.folder / "components")
+        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", major=self.major, check=self.processes.check)
+        self._sqlite_file = None if database_url else self.folder / "airflow.db"
+        self._database_url = database_url or f"sqlite:///{self._sqlite_file}?timeout=60"
+        self._environment = {
+            **clean_environment(),
+            **self._settings(dags_folder.resolve()),
+            **{
+                f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(dict(fields))
+                for conn_id, fields in (connections or {}).items()
+            },
+            **(config or {}),
+        }
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def start(self, *names: str, timeout: float = 180) -> None:
+        """Start components and wait until they are healthy.
+
+        :param names: which ones; none means all, after the database is made
+        :param timeout: seconds that they have
+        :raises HarnessError: when one ends, or is not healthy in time; with the end of its log
+        """
+        if not names:
+            end_marked_processes(self.processes.folder)
+            self._make_database()
+        started = datetime.now(timezone.utc)
+        for name in names or tuple(self.components):
+            self.processes.start(name, self._command(name), self._environment)
+        self._wait_until_healthy(names or tuple(self.components), since=started, timeout=timeout)
+
+    def stop(self, *names: str) -> None:
+        """Stop components in an orderly way.
+
+        :param names: which ones; none means all
+        """
+        self.processes.stop(*names)
+        if not names:
+            # A killed scheduler leaves tasks behind, which belong to no component any more.
+            end_marked_processes(self.processes.folder)
+
+    def kill(self, name: str) -> None:
+        """End a component and all its children with SIGKILL.
+
+        :param name: ``api-server``, ``scheduler``, ``dag-processor`` or ``triggerer``
+        """
+        self.processes.kill(name)
+
+    def run(self, *arguments: str) -> None:
+        """Run an ``airflow`` command in this Airflow's environment, its output appended to ``commands.log``.
+
+        :raises HarnessError: when it fails
+        """
+        self.processes.run("commands", [sys.executable, "-m", "airflow", *arguments], self._environment)
+
+    @property
+    def log_folder(self) -> Path:
+        """Where Airflow writes the logs of tasks."""
+        return self.folder / "logs"
+
+    def _command(self, name: str) -> list[str]:
+        command = [sys.executable, "-m", "airflow", name]
+        if name == "webserver":
+            command += ["--workers", "1"]
+        return command
+
+    def _make_database(self) -> None:
+        self.run("db", "migrate")
+        if self._sqlite_file:
+            # The components write at the same time: with a write-ahead log readers and a writer do not lock each
+            # other out. The file remembers the mode.
+            with sqlite3.connect(self._sqlite_file) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+            database.close()
+
+    def _wait_until_healthy(self, names: tuple[str, ...], *, since: datetime, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        waiting = set(names)
+        while waiting:
+            self.processes.check()
+            health = self.api.health()
+            waiting = {name for name in waiting if not _is_healthy(health, self.components[name], since)}
+            if waiting and time.monotonic() > deadline:
+                raise HarnessError(
+                    f"not healthy after {timeout:.0f} s: {', '.join(sorted(waiting))}.\n"
+                    + "\n".join(self.processes.log_tail(name) for name in sorted(waiting))
+                )
+            time.sleep(0.25)
+
+    def _secrets(self) -> dict[str, str]:
+        file = self.folder / "secrets.json"
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            file.write_text(
+                json.dumps(
+                    {
+                        "fernet": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                        "session": secrets.token_hex(32),
+                        "jwt": secrets.token_hex(64),
+                    }
+                )
+            )
+        return dict(json.loads(file.read_text()))
+
+    def _settings(self, dags_folder: Path) -> dict[str, str]:
+        own = self._secrets()
+        settings = {
+            "AIRFLOW_HOME": str(self.folder),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.folder / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__FERNET_KEY": own["fernet"],
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            # The default asks the name service, which can take seconds on a machine without one.
+            "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database_url,
+            "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.log_folder),
+            "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            # After so many seconds of silence another triggerer takes up a dead one's triggers.
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+        }
+        return settings | (self._settings_3(own) if self.major >= 3 else self._settings_2(own))
+
+    def _settings_3(self, own: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": own["session"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": own["jwt"],
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+            # A busy small machine can take longer than the default 5 s to answer.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+        }
+
+    def _settings_2(self, own: Mapping[str, str]) -> dict[str, str]:
+        # Nobody logs in on this machine's loopback, as with Airflow 3's `all_admins`.
+        (self.folder / "webserver_config.py").write_text(
+            'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = True\n'
+        )
+        return {
+            # 2.11 refuses to run more than one task at a time on SQLite; with a write-ahead log it works.
+            "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
+            "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
+            "AIRFLOW__WEBSERVER__CONFIG_FILE": str(self.folder / "webserver_config.py"),
+            "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(self.port),
+            "AIRFLOW__WEBSERVER__BASE_URL": self.url,
+            "AIRFLOW__WEBSERVER__SECRET_KEY": own["session"],
+            "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__PARSING_PROCESSES": "1",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+
+def _is_healthy(health: Mapping[str, Any], key: str, since: datetime) -> bool:
+    said = health.get(key) or {}
+    if said.get("status") != "healthy":
+        return False
+    if key == "metadatabase":
+        return True
+    # Until its first heartbeat, a component that was started again is vouched for by its predecessor's.
+    beat = said.get(f"latest_{key}_heartbeat")
+    return bool(beat) and datetime.fromisoformat(str(beat).replace("Z", "+00:00")) >= since

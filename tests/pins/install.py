@@ -1,0 +1,137 @@
+"""Make a virtual environment with exactly the pinned packages and this one: ``install.py ENVIRONMENT PINS``.
+
+Run by the Makefile with whatever Python the machine has, so nothing but the standard library is used, and an
+interpreter that is too old must still be able to read this file and say so. A stamp in the environment names what it
+was made from: as long as that is the same, a further run does nothing.
+"""
+
+# ruff: noqa: UP031
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPOSITORY = os.path.dirname(os.path.dirname(HERE))
+# The Pythons that the pinned Airflow runs on: from, below.
+PYTHONS = {"airflow-3.3.txt": ((3, 11), (3, 15)), "airflow-2.11.txt": ((3, 11), (3, 13))}
+# What would make pip install somewhere else, or Python see packages that are not pinned.
+LEAKING = (
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_USER",
+    "PIP_REQUIRE_VIRTUALENV",
+    "UV_TARGET",
+)
+
+
+def main():
+    environment, pins = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    check_python(os.path.basename(pins))
+    wanted = fingerprint(pins)
+    stamp = os.path.join(environment, "made-from")
+    if read(stamp) == wanted and works(environment):
+        return
+    check_venv()
+    name, airflow = os.path.basename(environment), os.path.basename(pins)[: -len(".txt")]
+    print("Installing %s into %s; this happens once and takes about a minute." % (airflow, name), flush=True)
+    shutil.rmtree(environment, ignore_errors=True)
+    variables = {key: value for key, value in os.environ.items() if key not in LEAKING}
+    variables["UV_PYTHON_DOWNLOADS"] = "never"
+    variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    call([sys.executable, "-m", "venv", environment], variables)
+    install(environment, pins, variables)
+    with open(stamp, "w") as file:
+        file.write(wanted)
+
+
+def check_python(pins):
+    lowest, limit = PYTHONS[pins]
+    if not lowest <= sys.version_info[:2] < limit:
+        stop(
+            "%s is Python %d.%d, but %d.%d to %d.%d is needed here. With another one installed, name it:\n"
+            "    PYTHON=python3.%d make ..."
+            % ((sys.executable, *sys.version_info[:2], *lowest, 3, limit[1] - 1, limit[1] - 1))
+        )
+
+
+def check_venv():
+    try:
+        import ensurepip
+        import venv  # noqa: F401
+
+        # Debian's own stand-in for a missing `ensurepip` can be imported, but brings no pip.
+        ensurepip.version()
+    except Exception:
+        stop(
+            "%s has no `venv` module, which makes virtual environments. On Debian and Ubuntu:\n"
+            "    apt-get install python3-venv      (or python3.%d-venv for this interpreter)"
+            % (sys.executable, sys.version_info[1])
+        )
+
+
+def install(environment, pins, variables):
+    python = os.path.join(environment, "bin", "python")
+    build = ["--no-deps", "--no-build-isolation", "--editable", REPOSITORY]
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    uv = [python, "-m", "uv", "pip", "install", "--python", python, "--compile-bytecode"]
+    if not sys.stderr.isatty():
+        uv.append("--quiet")
+    if try_call([*pip, "--requirement", os.path.join(HERE, "uv.txt")], variables) and try_call(
+        [*uv, "--requirement", pins], variables
+    ):
+        call(uv + build, variables)
+    else:
+        # There may be no uv for this machine, or a package index that only pip's configuration knows.
+        print("Installing with pip instead, which takes a few minutes.", flush=True)
+        call([*pip, "--requirement", pins], variables)
+        call(pip + build, variables)
+
+
+def fingerprint(pins):
+    made_from = hashlib.sha256(sys.version.encode())
+    for path in (pins, os.path.join(REPOSITORY, "pyproject.toml"), os.path.abspath(__file__)):
+        with open(path, "rb") as file:
+            made_from.update(file.read())
+    return made_from.hexdigest()
+
+
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def works(environment):
+    python = os.path.join(environment, "bin", "python")
+    try:
+        return subprocess.call([python, "-c", "import airflow_provider_runway"], cwd=environment) == 0
+    except OSError:
+        return False
+
+
+def try_call(command, variables):
+    return subprocess.call(command, env=variables) == 0
+
+
+def call(command, variables):
+    code = subprocess.call(command, env=variables)
+    if code:
+        stop("`%s` ended with exit code %d." % (" ".join(command), code))
+
+
+def stop(message):
+    sys.stderr.write("\n%s\n\n" % message)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        stop("Interrupted; the next run begins the installation again.")
