@@ -110,13 +110,18 @@ class AirflowApi:
         found = self.request("GET", "/importErrors")["import_errors"]
         return {error["filename"]: f"{error['filename']}:\n{error['stack_trace']}" for error in found}
 
-    def trigger_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a run of a DAG and return its run ID.
+    def trigger_dag(
+        self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None
+    ) -> str:
+        """Start a run of a DAG, once Airflow has read it, and return its run ID.
 
         :param conf: values for the DAG's params
+        :param run_id: the run ID to give it; ``None`` leaves that to Airflow
         """
         self.wait_for_dag(dag_id)
         body: dict[str, Any] = {"conf": dict(conf or {})}
+        if run_id:
+            body["dag_run_id"] = run_id
         if self._major >= 3:
             body["logical_date"] = None
         return str(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
@@ -126,7 +131,7 @@ class AirflowApi:
         return str(self.request("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return a run's task instances as Airflow describes them (``task_id``, ``map_index``, ``state``, ...)."""
+        """Return a run's task instances as Airflow describes them."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         found: list[dict[str, Any]] = []
         while True:
@@ -138,8 +143,7 @@ class AirflowApi:
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Return the states of a run's tasks by task ID (``id[3]`` for a mapped one), ``none`` before any."""
         return {
-            ti["task_id"] if ti["map_index"] < 0 else f"{ti['task_id']}[{ti['map_index']}]": ti["state"]
-            or "none"
+            ti["task_id"] + (f"[{ti['map_index']}]" if ti["map_index"] >= 0 else ""): ti["state"] or "none"
             for ti in self.task_instances(dag_id, run_id)
         }
 

@@ -42,7 +42,7 @@ class LocalAirflow:
 
     :param folder: everything that Airflow writes goes there; kept afterwards
     :param dags_folder: where the DAG files are
-    :param connections: connection ID to its fields, for example ``{"conn_type": "runway", "password": "key"}``
+    :param connections: connection ID to its fields, such as ``{"conn_type": "runway", "password": "key"}``
     :param port: the TCP port of the API server (web server); ``None`` takes a free one
     :param database_url: a SQLAlchemy URL of a database to use in place of SQLite
     :param config: further settings, for example ``{"AIRFLOW__CORE__PARALLELISM": "2"}``
@@ -142,8 +142,8 @@ class LocalAirflow:
     def _make_database(self) -> None:
         self.run("db", "migrate")
         if self._sqlite_file:
-            # The components write at the same time: with a write-ahead log readers and a writer do not lock each
-            # other out. The file remembers the mode.
+            # The components use it at the same time: with a write-ahead log, readers and a writer do not
+            # lock each other out. The file remembers the mode.
             with sqlite3.connect(self._sqlite_file) as database:
                 database.execute("PRAGMA journal_mode=WAL")
             database.close()
@@ -226,9 +226,7 @@ class LocalAirflow:
 
     def _settings_2(self, own: Mapping[str, str]) -> dict[str, str]:
         # Nobody logs in on this machine's loopback, as with Airflow 3's `all_admins`.
-        (self.folder / "webserver_config.py").write_text(
-            'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = True\n'
-        )
+        (self.folder / "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')
         return {
             # 2.11 refuses to run more than one task at a time on SQLite; with a write-ahead log it works.
             "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",

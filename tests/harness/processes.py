@@ -1,20 +1,21 @@
 """Start processes so that every one of them, and all that they started in turn, surely ends again.
 
-Airflow's supervisors put their children into process groups of their own, so ending a group is not enough. Every
-process started here carries its folder's name in its environment, which its descendants inherit: that mark finds them,
-even those of an earlier run that was interrupted. A guardian process does the same when this process dies without
-having stopped what it started.
+Airflow's supervisors put their children into process groups of their own, so ending a group is not enough.
+Every process started here carries its folder's name in its environment, which its descendants inherit: that
+mark finds them, even those of an earlier run that was interrupted. A guardian process does the same when this
+process dies without having stopped what it started.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -95,13 +96,10 @@ def end_marked_processes(folder: Path, *, grace: float = 5) -> int:
     return len(first)
 
 
-def _signal_all(processes: Iterable[psutil.Process], send: object) -> None:
-    assert callable(send)
+def _signal_all(processes: Iterable[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             send(process)
-        except psutil.NoSuchProcess:
-            continue
 
 
 class Processes:

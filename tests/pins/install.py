@@ -1,8 +1,8 @@
 """Make a virtual environment with exactly the pinned packages and this one: ``install.py ENVIRONMENT PINS``.
 
 Run by the Makefile with whatever Python the machine has, so nothing but the standard library is used, and an
-interpreter that is too old must still be able to read this file and say so. A stamp in the environment names what it
-was made from: as long as that is the same, a further run does nothing.
+interpreter that is too old must still be able to read this file and say so. A stamp in the environment names
+what it was made from: as long as that is the same, a further run does nothing.
 """
 
 # ruff: noqa: UP031

@@ -1,0 +1,214 @@
+"""``make demo``: one command from a clone to three videos, made by a DAG in a running Airflow.
+
+Everything it writes lies in ``.demo/``. Without a key of one's own it asks the simulated kie.ai, which draws
+real videos; with ``RUNWAY_API_KEY`` it asks the real one, which costs credits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+
+from tests.harness.local_airflow import LocalAirflow
+from tests.harness.local_simulator import LocalSimulator
+from tests.harness.processes import (
+    REPOSITORY,
+    HarnessError,
+    end_marked_processes,
+    free_port,
+    port_is_free,
+)
+from tests.harness.progress import Progress
+
+FOLDER = REPOSITORY / ".demo"
+DAG_ID = "complete_story"
+TASKS = (
+    *("generate", "wait_for_generated", "download_generated"),
+    *("extend", "wait_for_extended", "download_extended"),
+    *("restyle", "wait_for_restyled", "download_restyled"),
+)
+# Enough to see every state pass by, short enough not to bore.
+SIMULATOR_SPEED = 4
+
+
+def main() -> int:
+    """Run the demo and return the exit code."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--ui", action="store_true", help="leave Airflow running until Ctrl-C")
+    parser.add_argument("--port", type=int, help="port of Airflow's UI (default: 8080, or a free one)")
+    parser.add_argument(
+        "--simulator-port", type=int, help="port of the simulator (default: 8089, or a free one)"
+    )
+    arguments = parser.parse_args()
+    # `kill` and a closed terminal end the demo as orderly as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        with _the_only_demo():
+            return _run(arguments)
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything was stopped.")
+        return 130
+    except HarnessError as error:
+        print(f"\nThe demo failed: {error}\nAll logs: {FOLDER}", file=sys.stderr)
+        return 1
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _the_only_demo() -> Iterator[None]:
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise HarnessError(f"another demo is running in {FOLDER}; stop it first.") from None
+        yield
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _clean_up()
+    key = os.environ.get("RUNWAY_API_KEY", "").strip()
+    port = _port(arguments.port, 8080, "Airflow's UI", "--port")
+    with ExitStack() as running:
+        if key:
+            print(
+                "Using the real kie.ai with RUNWAY_API_KEY: this spends credits (at least 134, about $0.70)."
+            )
+            connection: Mapping[str, Any] = {"conn_type": "runway", "password": key}
+        else:
+            simulator_port = _port(arguments.simulator_port, 8089, "the simulator", "--simulator-port")
+            simulator = LocalSimulator(
+                FOLDER / "simulator", port=simulator_port, options=["--speed", str(SIMULATOR_SPEED)]
+            )
+            running.enter_context(simulator)
+            print(f"A simulated kie.ai answers at {simulator.url} (no key, no cost).")
+            connection = simulator.connection
+        print("Starting Airflow ...", flush=True)
+        airflow = LocalAirflow(
+            FOLDER / "airflow",
+            dags_folder=REPOSITORY / "example_dags",
+            connections={"runway_default": connection},
+            port=port,
+        )
+        running.enter_context(airflow)
+        print(f"Airflow {airflow.version} is running; its UI: {airflow.url}/dags/{DAG_ID}")
+        code = _tell_the_story(airflow)
+        if arguments.ui:
+            print(f"\nLook around at {airflow.url} (no password). Ctrl-C stops everything.", flush=True)
+            while True:
+                airflow.processes.check()
+                time.sleep(1)
+        print("\nStopping ...", flush=True)
+    return code
+
+
+def _clean_up() -> None:
+    ended = end_marked_processes(FOLDER / "airflow" / "components") + end_marked_processes(
+        FOLDER / "simulator"
+    )
+    if ended:
+        print(f"Ended {ended} processes that an interrupted run had left behind.")
+    # A run that was cut off must not go on, and pay, in this one.
+    for leftover in ("airflow", "simulator"):
+        shutil.rmtree(FOLDER / leftover, ignore_errors=True)
+
+
+def _port(asked: int | None, usual: int, what: str, option: str) -> int:
+    if asked is not None:
+        if not port_is_free(asked):
+            raise HarnessError(f"port {asked} ({option}, for {what}) is in use by another program.")
+        return asked
+    if port_is_free(usual):
+        return usual
+    port = free_port()
+    print(f"Port {usual} is in use by another program; taking {port} for {what}.")
+    return port
+
+
+def _tell_the_story(airflow: LocalAirflow) -> int:
+    run_id = time.strftime("demo-%Y%m%d-%H%M%S")
+    airflow.api.trigger_dag(DAG_ID, {"folder": str(FOLDER / "videos")}, run_id=run_id)
+    print(f"\nDAG {DAG_ID}, run {run_id}:\n")
+    with Progress(TASKS) as progress:
+        while True:
+            state = airflow.api.dag_run_state(DAG_ID, run_id)
+            progress.update(airflow.api.task_states(DAG_ID, run_id))
+            if state in {"success", "failed"}:
+                break
+            airflow.processes.check()
+            time.sleep(0.5)
+    if state == "failed":
+        _explain(airflow, run_id)
+        return 1
+    _show_videos(airflow, run_id)
+    return 0
+
+
+def _show_videos(airflow: LocalAirflow, run_id: str) -> None:
+    print("\nThe videos:\n")
+    for task in TASKS:
+        if task.startswith("download_"):
+            path = Path(airflow.api.xcom(DAG_ID, run_id, task))
+            print(f"  {path}\n      {describe_video(path)}")
+
+
+def describe_video(path: Path) -> str:
+    """Return a video file's length, picture size and weight in words, having read its first picture.
+
+    :raises HarnessError: when it cannot be played
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            picture = next(container.decode(stream))
+            seconds = (container.duration or 0) / av.time_base
+    except (OSError, IndexError, StopIteration) as error:
+        raise HarnessError(f"{path} is not a playable video: {error!r}") from error
+    megabytes = path.stat().st_size / 1e6
+    return f"{seconds:.1f} s, {picture.width} x {picture.height}, {megabytes:.2f} MB"
+
+
+def _explain(airflow: LocalAirflow, run_id: str) -> None:
+    print("\nThe DAG run failed.", file=sys.stderr)
+    for instance in airflow.api.task_instances(DAG_ID, run_id):
+        if instance["state"] == "failed":
+            task = instance["task_id"]
+            log = airflow.api.task_log(DAG_ID, run_id, task, try_number=instance["try_number"])
+            print(f"\n  {task} failed:", file=sys.stderr)
+            for line in _errors_in(log):
+                print(f"    {line}", file=sys.stderr)
+            folder = airflow.log_folder / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task}"
+            print(f"  Its log: {folder}", file=sys.stderr)
+    print(f"\nThe logs of Airflow itself: {airflow.processes.folder}", file=sys.stderr)
+
+
+def _errors_in(log: str) -> list[str]:
+    found = []
+    for line in log.splitlines():
+        entry = json.loads(line)
+        if entry.get("level") in {"error", "critical"}:
+            causes = entry.get("error_detail") or []
+            found += [f"{cause['exc_type']}: {cause['exc_value']}" for cause in causes[:1]] or [
+                entry["event"]
+            ]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
