@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, sqlite3.DatabaseError) as error:
         print(f"The simulator's files cannot be used: {error}", file=sys.stderr)
         return 1
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        return 1
     try:
         asyncio.run(_serve(service, options["host"], options["port"]))
     except PortInUseError:

@@ -51,6 +51,12 @@ class Plan:
     restyled: bool = False
 
     @property
+    def text_at_top(self) -> bool:
+        """Whether the prompt stands at the top, where it does not cover that of the origin."""
+        origin = self.source or self.image
+        return not origin.text_at_top if isinstance(origin, Plan) else self.restyled
+
+    @property
     def seconds(self) -> int:
         """Length of the video, before a shorter source cuts it."""
         return sum(segment.seconds for segment in self.segments)

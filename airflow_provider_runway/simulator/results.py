@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 from airflow_provider_runway.simulator.account import Account
@@ -12,6 +13,7 @@ from airflow_provider_runway.simulator.plans import Planner
 from airflow_provider_runway.simulator.tasks import Task
 from airflow_provider_runway.simulator.uploads import Uploads
 
+# Five seconds drawn by this package, 320 x 180.
 _CLIP = Path(__file__).with_name("clip.mp4")
 _PICTURE = Path(__file__).with_name("clip.jpg")
 
@@ -21,9 +23,15 @@ class Results:
 
     :param folder: where drawn files are kept, made where it is missing.
     :param render: ``False`` hands out one tiny clip and one picture for all.
+    :raises ImportError: where videos are to be drawn and the libraries for it are not installed.
     """
 
     def __init__(self, folder: Path, account: Account, uploads: Uploads, *, render: bool) -> None:
+        if render and not (find_spec("av") and find_spec("PIL")):
+            raise ImportError(
+                "Drawing videos needs PyAV and Pillow: install airflow-provider-runway[simulator],"
+                " or switch the drawing off (--no-render, render=False)."
+            )
         self._folder = folder
         self._planner = Planner(account, uploads)
         self._render = render
