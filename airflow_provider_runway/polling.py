@@ -179,8 +179,9 @@ class Poller:
             task=task,
             error=RunwayTimeoutError(
                 f"Runway task {self.runway_task_id} has no video after {waited:.0f} s (deadline {deadline}); "
-                f"it {stood}.{failed} The generation goes on at kie.ai and is charged. Its video can "
-                f"be had: give this ID to a RunwayTaskSensor or a RunwayDownloadOperator. Its record: {LOGS_URL}",
+                f"it {stood}.{failed} The generation goes on at kie.ai and is charged. To "
+                "have its video, give this ID to a RunwayTaskSensor or a RunwayDownloadOperator. "
+                f"Its record: {LOGS_URL}",
                 runway_task_id=self.runway_task_id,
             ),
         )

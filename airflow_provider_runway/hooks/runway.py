@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 import tenacity
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
 from requests import RequestException, Session
 from requests.exceptions import ConnectionError as RequestsConnectionError
@@ -25,9 +26,13 @@ from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
     RunwayNotConnectedError,
+    RunwayServerError,
     RunwaySubmissionUnknownError,
     RunwayUnreadableAnswerError,
+    RunwayValidationError,
+    RunwayVideoExpiredError,
 )
+from airflow_provider_runway.hooks import files
 from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, USER_AGENT, RunwaySettings
 from airflow_provider_runway.polling import Poller, backoff
 
@@ -125,10 +130,10 @@ class RunwayHook(HttpHook):
         except RunwayUnreadableAnswerError as error:
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
             raise RunwaySubmissionUnknownError(
-                f"{asked} at {moment}: {error}. Nobody can tell from here whether kie.ai took the request "
-                f"and charged it, so it is not sent again. Look for it at {LOGS_URL}: if it is there, give its "
-                "task ID to a RunwayTaskSensor or a RunwayDownloadOperator; if not, clear this task to submit "
-                "it anew.",
+                f"{asked} at {moment}: {error}. Nobody can tell whether kie.ai took the request "
+                f"and charged it, so it is not sent again. Look for it at {LOGS_URL}: if it is there, give "
+                "its task ID to a RunwayTaskSensor or a RunwayDownloadOperator; if not, clear this task to "
+                "submit it anew.",
                 code=error.code,
             ) from error
         except RunwayError as error:
@@ -212,25 +217,24 @@ class RunwayHook(HttpHook):
             lambda error: error.repeat_lookup,
         )
 
-    def upload_file(self, path: Any) -> str:
+    def upload_file(self, path: str | os.PathLike[str]) -> str:
         """
         Upload a file, streamed, and return its public URL, which is good for 3 days.
 
-        :param path: A local path, or an ``ObjectStoragePath``.
+        :param path: A local path, or a URI like ``s3://connection@bucket/key.png``.
         :raises FileNotFoundError: there is no such file.
         :raises RunwayError: it was refused; the class says why.
         """
-        from pathlib import Path
-
         from requests_toolbelt import MultipartEncoder
 
-        source = Path(path) if isinstance(path, str | os.PathLike) and not hasattr(path, "open") else path
-        # The same name would overwrite another upload.
-        name = f"{uuid.uuid4().hex}{Path(source.name).suffix}"
-
         def send() -> str:
-            with source.open("rb") as stream:
-                form = MultipartEncoder({"uploadPath": "airflow", "fileName": name, "file": (name, stream)})
+            with files.Upload(str(path)) as upload:
+                # The same name would overwrite another upload.
+                name = f"{uuid.uuid4().hex}{os.path.splitext(upload.name)[1]}"
+                media_type = mimetypes.guess_type(upload.name)[0] or "application/octet-stream"
+                form = MultipartEncoder(
+                    {"uploadPath": "airflow", "fileName": name, "file": (name, upload, media_type)}
+                )
                 answer = self._send(
                     "POST",
                     answers.UPLOAD_PATH,
@@ -244,7 +248,28 @@ class RunwayHook(HttpHook):
             # An upload costs nothing and its name is its own: it can be repeated like a look-up.
             return self._repeat(send, lambda error: error.repeat_lookup)
         except RunwayError as error:
-            raise error.explain(before=f"Uploading {source}: ") from None
+            raise error.explain(before=f"Uploading {path}: ") from None
+
+    def download_video(self, video_url: str, path: str) -> int:
+        """
+        Store a video, streamed, and return its size in bytes. The API key is not sent to where the video is.
+
+        :param video_url: The public URL of the video.
+        :param path: A local path, or a URI like ``s3://connection@bucket/key.mp4``; an existing file is
+            replaced.
+        :raises RunwayVideoExpiredError: there is no such video (any more).
+        :raises RunwayServerError: it could not be had, or not whole; nothing is left under the path.
+        """
+
+        def fetch() -> int:
+            with self.get_conn() as session:
+                session.auth = None
+                return files.store(_video(session, video_url, self.settings.timeout), path)
+
+        try:
+            return self._repeat(fetch, lambda error: error.repeat_lookup)
+        except RunwayError as error:
+            raise error.explain(before=f"Downloading {video_url}: ") from None
 
     def test_connection(self) -> tuple[bool, str]:
         """Read the remaining credits, which is free, and say whether the connection works."""
@@ -384,7 +409,11 @@ def load_settings(conn_id: str) -> RunwaySettings:
     :param conn_id: The connection's ID.
     :raises RunwayError: it cannot be used; the text says which field is wrong.
     """
-    return RunwaySettings.from_connection(BaseHook.get_connection(conn_id))
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise RunwayValidationError(f"runway_conn_id={conn_id!r}: {error}. Nothing was sent.") from None
+    return RunwaySettings.from_connection(connection)
 
 
 def _policy(
@@ -408,6 +437,31 @@ def _policy(
         "before_sleep": say,
         "reraise": True,
     }
+
+
+def _video(session: Session, video_url: str, timeout: tuple[float, float]) -> Iterator[bytes]:
+    """Yield the bytes of a video, and raise unless all of them came."""
+    size = 0
+    try:
+        with session.get(
+            video_url, stream=True, timeout=timeout, headers={"Accept": "*/*", "Accept-Encoding": "identity"}
+        ) as response:
+            if response.status_code in (403, 404, 410):
+                raise RunwayVideoExpiredError(
+                    f"HTTP {response.status_code}: the video is not there (any more); kie.ai keeps one for 14 "
+                    f"days. See {LOGS_URL}"
+                )
+            kind = response.headers.get("Content-Type", "")
+            if response.status_code != 200 or kind.startswith(("text/", "application/json")):
+                raise RunwayServerError(f"HTTP {response.status_code} with {kind or 'no'} content: no video")
+            for chunk in response.iter_content(files.CHUNK_SIZE):
+                size += len(chunk)
+                yield chunk
+            expected = response.headers.get("Content-Length", "")
+    except (RequestException, HTTPError) as error:
+        raise RunwayServerError(f"broken off after {size} bytes: {error}") from error
+    if not size or (expected.isdecimal() and int(expected) != size):
+        raise RunwayServerError(f"broken off after {size} of {expected or 'unknown'} bytes")
 
 
 def _explain_lookup(error: RunwayError, runway_task_id: str) -> RunwayError:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from asgiref.sync import sync_to_async
 
+from airflow_provider_runway.exceptions import RunwayError, RunwayServerError
 from airflow_provider_runway.hooks.connection import USER_AGENT, RunwaySettings
 
 #: Open connections to the API from one event loop.
@@ -73,8 +74,14 @@ async def shared_session(conn_id: str, load: Callable[[str], RunwaySettings]) ->
 
 async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySession:
     # Reading a connection and the certificates blocks; in the triggerer, Airflow wants it in a thread.
-    settings = await sync_to_async(load, thread_sensitive=False)(conn_id)
-    context = await sync_to_async(settings.ssl_context, thread_sensitive=False)()
+    try:
+        settings = await sync_to_async(load, thread_sensitive=False)(conn_id)
+        context = await sync_to_async(settings.ssl_context, thread_sensitive=False)()
+    except RunwayError:
+        raise
+    except Exception as error:
+        # Where connections are kept may be out of reach for a while: no reason to give a paid video up.
+        raise RunwayServerError(f"Connection {conn_id!r} cannot be read now: {error}") from error
     connect, read = settings.timeout
     client = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),

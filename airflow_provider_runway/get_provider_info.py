@@ -1,0 +1,88 @@
+"""What Airflow learns about the package: its connection type and form, and where its classes are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_runway import __version__
+
+_INTEGRATION = "Runway"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-runway",
+        "name": "Runway",
+        "description": "AI videos in DAGs: Runway's models through `kie.ai <https://kie.ai/>`__.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.kie.ai/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_runway.operators.runway"]}
+        ],
+        "sensors": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_runway.sensors.runway"]}
+        ],
+        "hooks": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_runway.hooks.runway"]}
+        ],
+        "triggers": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_runway.triggers.runway"]}
+        ],
+        "connection-types": [
+            {
+                "connection-type": "runway",
+                "hook-class-name": "airflow_provider_runway.hooks.runway.RunwayHook",
+                "hook-name": "Runway (kie.ai)",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login", "port", "extra"],
+                    "relabeling": {"password": "API key", "host": "Base URL"},
+                    "placeholders": {
+                        "host": "https://api.kie.ai",
+                        "password": "your key from https://kie.ai/api-key",
+                    },
+                },
+                "conn-fields": {
+                    "api": {
+                        "label": "API generation",
+                        "description": "Which routes of kie.ai to use: 'dedicated' (/api/v1/runway, /api/v1/aleph) "
+                        "or 'market' (/api/v1/jobs). A task is known only to the one that created it.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["dedicated", "market"],
+                            "default": "dedicated",
+                        },
+                    },
+                    "timeout": {
+                        "label": "Read time-out (seconds)",
+                        "description": "How long to wait for data from kie.ai in one request. Connecting has 10 s.",
+                        "schema": {"type": ["number", "null"], "default": 30, "minimum": 1},
+                    },
+                    "upload_host": {
+                        "label": "Upload URL",
+                        "description": "Where files are uploaded to; a host of its own at kie.ai.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "default": "https://kieai.redpandaai.co",
+                        },
+                    },
+                    "callback_base_url": {
+                        "label": "Callback base URL",
+                        "description": "Public address under which kie.ai reaches your Airflow.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "webhook_hmac_key": {
+                        "label": "Webhook key",
+                        "description": "The secret that signs kie.ai's callbacks, if your account has one.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,64 @@
+"""Moves files without holding them in memory, and leaves no half file under a final name."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+CHUNK_SIZE = 1024 * 1024
+
+
+class Upload:
+    """
+    An open file that knows how much of it is left, which is what a streamed multipart form needs.
+
+    :param path: A local path or a URI that ``ObjectStoragePath`` understands.
+    :raises FileNotFoundError: there is no such file.
+    """
+
+    def __init__(self, path: str) -> None:
+        source = ObjectStoragePath(path)
+        self.name: str = source.name
+        self.len: int = source.stat().st_size
+        self._stream: Any = source.open("rb")
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, at most ``size`` of them."""
+        data: bytes = self._stream.read(size)
+        self.len -= len(data)
+        return data
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+
+def store(chunks: Iterable[bytes], path: str) -> int:
+    """
+    Write a file under a name of its own, give it the final name once it is complete, and return its size in
+    bytes.
+
+    :param chunks: The content. Where it raises, nothing stays behind.
+    :param path: A local path or a URI that ``ObjectStoragePath`` understands; an existing file is replaced.
+    """
+    target = ObjectStoragePath(path)
+    if target.protocol in ("", "file"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    size = 0
+    try:
+        with part.open("wb") as file:
+            for chunk in chunks:
+                size += file.write(chunk)
+        part.fs.mv(part.path, target.path)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            part.unlink()
+        raise
+    return size

@@ -1,0 +1,176 @@
+"""Waits for the video of a Runway task: in a worker, rescheduled, or in the triggerer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_runway import waiting
+from airflow_provider_runway.api.answers import check_lookup
+from airflow_provider_runway.exceptions import (
+    LOGS_URL,
+    RunwayError,
+    RunwaySensorTimeoutError,
+    RunwayTimeoutError,
+)
+from airflow_provider_runway.polling import Poller, WaitEnd
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_runway.api.tasks import RunwayTask
+
+
+class RunwayTaskSensor(BaseSensorOperator):
+    """
+    Wait until a Runway task has its video.
+
+    Returns the video URL; ``video_url``, ``image_url`` and ``video_id`` are XComs too. A look-up that fails
+    does not fail the sensor: it goes on until ``timeout``, except where the API key is rejected or kie.ai
+    knows no such task.
+
+    :param runway_task_id: The Runway task ID, as the operators return it. (templated)
+    :param model: ``runway`` (generate, extend) or ``aleph``. (templated)
+    :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
+    :param deferrable: Wait in the triggerer, without a worker; the default is ``[operators]
+        default_deferrable``.
+    :param poke_interval: Seconds between two looks, or a ``timedelta``; ``None`` adapts to the kind of task.
+    :param timeout: Seconds from the start of this try to the video, or a ``timedelta``. As with every sensor,
+        running into it is not retried, and ``soft_fail`` makes it a skip.
+    """
+
+    template_fields: Sequence[str] = ("runway_task_id", "model", "runway_conn_id")
+    ui_color = "#d9f2ec"
+
+    def __init__(
+        self,
+        *,
+        runway_task_id: str,
+        model: str = "runway",
+        runway_conn_id: str = "runway_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta | None = None,
+        timeout: float | timedelta = 3600,
+        **kwargs: Any,
+    ) -> None:
+        # Airflow wants a number in every sensor; poll_interval remembers that none was chosen.
+        super().__init__(
+            poke_interval=30 if poke_interval is None else poke_interval, timeout=timeout, **kwargs
+        )
+        self.runway_task_id = runway_task_id
+        self.model = model
+        self.runway_conn_id = runway_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = None if poke_interval is None else self.poke_interval
+        self._poller: Poller | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Wait as ``deferrable`` and ``mode`` say, and return the video URL."""
+        if not self.deferrable:
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as error:
+                raise self._timed_out(str(error)) from error
+        try:
+            found = self.poke(context)
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            self._fail(error)
+        if found:
+            return found.xcom_value
+        started_at = waiting.start_of_try(context)
+        return waiting.defer(
+            self,
+            runway_task_id=self.runway_task_id,
+            model=self.model,
+            runway_conn_id=self.runway_conn_id,
+            poll_interval=self.poll_interval,
+            started_at=started_at,
+            end_time=started_at + self.timeout,
+        )
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """
+        Look once.
+
+        :param context: The Airflow context.
+        :raises RunwayError: there will be no video; the class says why.
+        """
+        from airflow_provider_runway.hooks.runway import RunwayHook
+
+        check_lookup(self.runway_task_id, self.model)
+        if self._poller is None:
+            # The sensor's own timeout is Airflow's business here, so the poller has no deadline.
+            self._poller = Poller(
+                runway_task_id=self.runway_task_id,
+                model=self.model,
+                end_time=float("inf"),
+                started_at=waiting.start_of_try(context),
+                poll_interval=self.poll_interval,
+            )
+        try:
+            task = RunwayHook(self.runway_conn_id, patience=0).get_task(self.runway_task_id, model=self.model)
+        except RunwayError as error:
+            end = self._poller.on_error(error, time.time())
+        else:
+            end = self._poller.on_task(task, time.time())
+        if self._poller.news:
+            self.log.info(self._poller.news)
+        if end is None:
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._finish(context, end))
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
+        """
+        Take the trigger's event.
+
+        :param context: The Airflow context.
+        :param event: The payload of the trigger's event.
+        """
+        return self._finish(context, WaitEnd.from_event(event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
+        if next_method == waiting.TRIGGER_FAILED:
+            task = waiting.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
+            if task is not None:
+                return self._finish(context, WaitEnd(task=task))
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _finish(self, context: Context, end: WaitEnd) -> str | None:
+        try:
+            task: RunwayTask = end.result()
+        except RunwayTimeoutError as error:
+            raise RunwaySensorTimeoutError(str(error), runway_task_id=self.runway_task_id) from None
+        waiting.push_result(context, task)
+        return task.video_url
+
+    def _timed_out(self, said: str) -> RunwaySensorTimeoutError:
+        return RunwaySensorTimeoutError(
+            f"{said} The generation of Runway task {self.runway_task_id} goes on at kie.ai and is charged; a "
+            f"RunwayTaskSensor or a RunwayDownloadOperator with this ID picks the video up. See {LOGS_URL}",
+            runway_task_id=self.runway_task_id,
+        )
+
+    def _fail(self, error: Exception) -> NoReturn:
+        if self.soft_fail or getattr(self, "never_fail", False):
+            raise AirflowSkipException(f"Skipped because soft_fail or never_fail is set: {error}") from error
+        raise error
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Any, poke_count: int
+    ) -> float:
+        if self._poller is None or self.poll_interval is not None or self.exponential_backoff:
+            interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+            return interval
+        return self._poller.next_delay(time.time())

@@ -1,0 +1,129 @@
+"""What operators and the sensor share: handing a wait to the trigger, and what is left behind at its end."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+    from airflow_provider_runway.api.tasks import RunwayTask
+
+#: What Airflow calls instead of ``execute_complete`` where the trigger failed, timed out or vanished.
+TRIGGER_FAILED = "__fail__"
+
+#: Seconds after its own deadline in which the trigger is left to say so itself, before Airflow ends the
+#: deferral.
+_DEFERRAL_MARGIN = 60.0
+
+#: XCom key of the Runway task ID: pushed as soon as there is one, so that it survives a failure of the task.
+TASK_ID_KEY = "runway_task_id"
+
+
+def seconds(field: str, value: float | timedelta | None) -> float | None:
+    """
+    Return a duration in seconds.
+
+    :param field: The argument's name, for the error.
+    :param value: Seconds, or a ``timedelta``.
+    :raises RunwayValidationError: a value that is neither, or not positive.
+    """
+    if value is None:
+        return None
+    result = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(result, bool) or not isinstance(result, int | float) or not 0 < result < float("inf"):
+        raise RunwayValidationError(
+            f"{field}={value!r}: must be a positive number of seconds, or a timedelta."
+        )
+    return float(result)
+
+
+def defer(
+    operator: BaseOperator,
+    *,
+    runway_task_id: str,
+    model: str,
+    runway_conn_id: str,
+    poll_interval: float | None,
+    started_at: float,
+    end_time: float,
+) -> None:
+    """
+    Give the worker back and wait in the triggerer; the task goes on in ``execute_complete``.
+
+    :param operator: The task.
+    :param runway_task_id: The Runway task ID.
+    :param model: ``runway`` or ``aleph``.
+    :param runway_conn_id: The connection's ID.
+    :param poll_interval: Seconds between two looks; ``None`` adapts.
+    :param started_at: When the Runway task was submitted or the wait began, epoch seconds.
+    :param end_time: The wait's deadline, epoch seconds.
+    """
+    from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+
+    operator.defer(
+        trigger=RunwayTaskTrigger(
+            runway_task_id=runway_task_id,
+            runway_conn_id=runway_conn_id,
+            model=model,
+            poll_interval=poll_interval,
+            started_at=started_at,
+            end_time=end_time,
+        ),
+        method_name="execute_complete",
+        timeout=timedelta(seconds=max(0.0, end_time - time.time()) + _DEFERRAL_MARGIN),
+    )
+
+
+def last_look(
+    operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model: str
+) -> RunwayTask | None:
+    """
+    Ask once more before a wait is given up because its trigger failed; return the task if it has its video.
+
+    :param operator: The task, for its log.
+    :param runway_conn_id: The connection's ID.
+    :param runway_task_id: The Runway task ID.
+    :param model: ``runway`` or ``aleph``.
+    """
+    from airflow_provider_runway.hooks.runway import RunwayHook
+
+    try:
+        task = RunwayHook(runway_conn_id).get_task(runway_task_id, model=model)
+        if task.state.is_terminal:
+            task.result_url()
+            return task
+    except RunwayError as error:
+        operator.log.warning("A last look before giving up: %s", error)
+        return None
+    operator.log.warning("A last look before giving up: Runway task %s is %s", runway_task_id, task.state)
+    return None
+
+
+def push_result(context: Context, task: RunwayTask) -> None:
+    """
+    Push the XComs of a finished task: ``video_url``, ``image_url`` and ``video_id``.
+
+    :param context: The Airflow context.
+    :param task: The Runway task.
+    """
+    ti: Any = context["ti"]
+    for key in ("video_url", "image_url", "video_id"):
+        ti.xcom_push(key=key, value=getattr(task, key))
+
+
+def start_of_try(context: Context) -> float:
+    """
+    Return when this try of the Airflow task first started, in epoch seconds, over deferrals and reschedules.
+
+    :param context: The Airflow context.
+    """
+    ti: Any = context["ti"]
+    # From Airflow 3.0 on, each reschedule sets a new start date; before, the first one stayed.
+    first_reschedule = getattr(ti, "get_first_reschedule_date", lambda context: None)
+    start_date: datetime | None = first_reschedule(context) or ti.start_date
+    return start_date.timestamp() if start_date is not None else time.time()
