@@ -52,9 +52,9 @@ def check_python(pins):
     lowest, limit = PYTHONS[pins]
     if not lowest <= sys.version_info[:2] < limit:
         stop(
-            "%s is Python %d.%d, but %d.%d to %d.%d is needed here. With another one installed, name it:\n"
-            "    PYTHON=python3.%d make ..."
-            % ((sys.executable, *sys.version_info[:2], *lowest, 3, limit[1] - 1, limit[1] - 1))
+            "%s is Python %d.%d; Python %d.%d to %d.%d is needed here. Where one is installed, name it:\n"
+            "    PYTHON=python3.12 make ..."
+            % (sys.executable, *sys.version_info[:2], *lowest, limit[0], limit[1] - 1)
         )
 
 
