@@ -51,7 +51,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "api": {
                         "label": "API generation",
-                        "description": "Which routes of kie.ai to use: 'dedicated' (/api/v1/runway, /api/v1/aleph) "
+                        "description": "Which routes of kie.ai to use: 'dedicated' (/api/v1/runway, /aleph) "
                         "or 'market' (/api/v1/jobs). A task is known only to the one that created it.",
                         "schema": {
                             "type": ["string", "null"],
@@ -61,7 +61,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "timeout": {
                         "label": "Read time-out (seconds)",
-                        "description": "How long to wait for data from kie.ai in one request. Connecting has 10 s.",
+                        "description": "How long one request waits for data. Connecting has 10 s.",
                         "schema": {"type": ["number", "null"], "default": 30, "minimum": 1},
                     },
                     "upload_host": {

@@ -453,7 +453,7 @@ def _video(session: Session, video_url: str, timeout: tuple[float, float]) -> It
                 )
             kind = response.headers.get("Content-Type", "")
             if response.status_code != 200 or kind.startswith(("text/", "application/json")):
-                raise RunwayServerError(f"HTTP {response.status_code} with {kind or 'no'} content: no video")
+                raise RunwayServerError(f"HTTP {response.status_code} and {kind or 'no'} content: no video")
             for chunk in response.iter_content(files.CHUNK_SIZE):
                 size += len(chunk)
                 yield chunk

@@ -41,7 +41,7 @@ class RunwayTaskTrigger(BaseTrigger):
         end_time: float | None = None,
         started_at: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self.runway_task_id = runway_task_id
         self.runway_conn_id = runway_conn_id
         self.model = model
