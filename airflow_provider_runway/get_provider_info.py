@@ -35,6 +35,24 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_runway.triggers.runway"]}
         ],
+        "config": {
+            "runway": {
+                "description": "Settings of the Runway provider.",
+                "options": {
+                    "state_path": {
+                        "description": (
+                            "Where operators note what they have submitted, so that a retry does not submit and pay "
+                            "again: a folder that all workers share, any path or URI that ObjectStoragePath "
+                            "understands. Used on Airflow before 3.3 only; later ones have a task state store."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/airflow-runway-state",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "runway",

@@ -187,6 +187,31 @@ class Poller:
         )
 
 
+def cannot_be_cancelled(runway_task_id: str) -> str:
+    """
+    Return what to tell a person who ends a task while its video is being made.
+
+    :param runway_task_id: The Runway task ID.
+    """
+    return (
+        f"kie.ai cannot cancel Runway task {runway_task_id}: it goes on and is charged. To have its video, "
+        "give this ID to a RunwayTaskSensor or a RunwayDownloadOperator."
+    )
+
+
+def pause_before_creation(refusals: int, retry_after: float | None) -> float:
+    """
+    Return the seconds until a creation that was refused for now is sent again.
+
+    Drawn from a range that doubles, up to a minute: what was refused together must not come back together.
+
+    :param refusals: How many there were in a row, from 1.
+    :param retry_after: Seconds that the server asked to wait, if it did.
+    """
+    spread = min(LONGEST_BACKOFF, 10.0 * 2 ** min(refusals - 1, 10))
+    return (1.0 if retry_after is None else retry_after) + random.uniform(0.0, spread)
+
+
 def backoff(failures: int, retry_after: float | None, *, shortest: float = 1.0) -> float:
     """
     Return the seconds to wait after a failure: exponential, with jitter, and never less than the server asked

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import Stats
+
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
+from airflow_provider_runway.state import state_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -19,6 +23,10 @@ TRIGGER_FAILED = "__fail__"
 #: Seconds after its own deadline in which the trigger is left to say so itself, before Airflow ends the
 #: deferral.
 _DEFERRAL_MARGIN = 60.0
+
+log = logging.getLogger(__name__)
+
+_WAIT_KEY = "runway_wait"
 
 #: XCom key of the Runway task ID: pushed as soon as there is one, so that it survives a failure of the task.
 TASK_ID_KEY = "runway_task_id"
@@ -79,6 +87,26 @@ def defer(
     )
 
 
+def pause(operator: BaseOperator, delay: float, **kwargs: Any) -> None:
+    """
+    Give the worker back for a while; the task goes on in ``submit_again``.
+
+    :param operator: The task.
+    :param delay: Seconds.
+    :param kwargs: What ``submit_again`` is to be given.
+    """
+    try:
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+    except ImportError:
+        from airflow.triggers.temporal import DateTimeTrigger  # type: ignore[no-redef,import-not-found,unused-ignore]
+
+    operator.defer(
+        trigger=DateTimeTrigger(datetime.now(timezone.utc) + timedelta(seconds=delay)),
+        method_name="submit_again",
+        kwargs=kwargs,
+    )
+
+
 def last_look(
     operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model: str
 ) -> RunwayTask | None:
@@ -104,16 +132,46 @@ def last_look(
     return None
 
 
-def push_result(context: Context, task: RunwayTask) -> None:
+def push_result(context: Context, task: RunwayTask, *, price: float | None = None) -> None:
     """
-    Push the XComs of a finished task: ``video_url``, ``image_url`` and ``video_id``.
+    Push the XComs of a finished task, and count what it cost in Airflow's metric ``runway.credits_consumed``.
 
     :param context: The Airflow context.
     :param task: The Runway task.
+    :param price: What such a task costs by the price table, for where kie.ai does not say.
     """
     ti: Any = context["ti"]
     for key in ("video_url", "image_url", "video_id"):
         ti.xcom_push(key=key, value=getattr(task, key))
+    cost = price if task.credits_consumed is None else task.credits_consumed
+    if cost is not None:
+        ti.xcom_push(key="credits_consumed", value=cost)
+        Stats.incr("runway.credits_consumed", count=round(cost), tags={"model": task.model})
+
+
+def start_of_wait(context: Context, runway_task_id: str) -> float:
+    """
+    Return when the wait for a Runway task began, in epoch seconds, over retries too where they can be told
+    apart.
+
+    :param context: The Airflow context.
+    :param runway_task_id: The Runway task ID; a wait for another one is another wait.
+    """
+    ti: Any = context["ti"]
+    began = start_of_try(context)
+    store = state_store(context)
+    if store is None:
+        return began
+    # Only a clear changes max_tries: a cleared wait starts afresh.
+    mark = {"runway_task_id": runway_task_id, "max_tries": ti.max_tries}
+    try:
+        known = store.get(_WAIT_KEY) or {}
+        if {name: known.get(name) for name in mark} == mark and isinstance(known.get("began"), float):
+            return float(known["began"])
+        store.set(_WAIT_KEY, {**mark, "began": began})
+    except Exception:
+        log.exception("The start of this wait cannot be noted: a retry of it starts afresh")
+    return began
 
 
 def start_of_try(context: Context) -> float:

@@ -8,13 +8,16 @@ documentation of its Runway and Aleph endpoints. A value that came out of a Jinj
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
-from urllib.parse import urlsplit
 
+from airflow_provider_runway.api import values
 from airflow_provider_runway.exceptions import RunwayValidationError
 
 MAX_PROMPT_LENGTH = 1800
+#: Credits; one credit is $0.005.
+ALEPH_PRICE = 110.0
 DURATIONS = (5, 10)
 QUALITIES = ("720p", "1080p")
 ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
@@ -44,6 +47,11 @@ class GenerateVideo:
     watermark: str | None = None
 
     model: ClassVar[str] = "runway"
+
+    @property
+    def price(self) -> float | None:
+        """What it costs in credits, by kie.ai's price list."""
+        return 30.0 if self.duration == 10 or self.quality == "1080p" else 12.0
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt, MAX_PROMPT_LENGTH)
@@ -87,6 +95,11 @@ class ExtendVideo:
 
     model: ClassVar[str] = "runway"
 
+    @property
+    def price(self) -> float | None:
+        """What it costs in credits: kie.ai's price list does not say."""
+        return None
+
     def __post_init__(self) -> None:
         check_task_id("parent_task_id", self.parent_task_id)
         _check_prompt(self.prompt, MAX_PROMPT_LENGTH)
@@ -119,6 +132,11 @@ class GenerateAlephVideo:
 
     model: ClassVar[str] = "aleph"
 
+    @property
+    def price(self) -> float | None:
+        """What it costs in credits, by kie.ai's price list."""
+        return ALEPH_PRICE
+
     def __post_init__(self) -> None:
         _check_prompt(self.prompt, None)
         if not _url("video_url", self.video_url):
@@ -146,7 +164,7 @@ def check_task_id(field: str, value: Any) -> None:
     :param value: The value to check.
     :raises RunwayValidationError: if it cannot.
     """
-    if not isinstance(value, str) or not value or any(character.isspace() for character in value):
+    if not isinstance(value, str) or values.identifier(value) != value:
         raise _broken(field, value, "must be a Runway task ID, a non-empty text without spaces")
 
 
@@ -175,8 +193,8 @@ def _listed(choices: tuple[Any, ...]) -> str:
     return ", ".join(repr(choice) for choice in choices)
 
 
-def _normalise(request: Any, **values: Any) -> None:
-    for name, value in values.items():
+def _normalise(request: Any, **fields: Any) -> None:
+    for name, value in fields.items():
         object.__setattr__(request, name, value)
 
 
@@ -188,6 +206,7 @@ def _check_choice(field: str, value: Any, choices: tuple[Any, ...]) -> None:
 def _check_prompt(prompt: Any, longest: int | None) -> None:
     if not isinstance(prompt, str) or not prompt.strip():
         raise _broken("prompt", prompt, "required: a text that is not empty")
+    _check_unicode("prompt", prompt)
     if longest is not None and len(prompt) > longest:
         raise _broken("prompt", prompt, f"must have at most {longest} characters")
 
@@ -197,16 +216,23 @@ def _text(field: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise _broken(field, value, "must be a text")
+    _check_unicode(field, value)
     return value
+
+
+def _check_unicode(field: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _broken(field, value, "must be Unicode text; half of a surrogate pair is none") from None
 
 
 def _integer(field: str, value: Any) -> int:
     if isinstance(value, str):
-        digits = value.strip()
-        if digits.removeprefix("-").isdecimal():
-            return int(digits)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return value
+        if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value):
+            return int(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return int(value)
     raise _broken(field, value, "must be a whole number")
 
 
@@ -225,17 +251,6 @@ def _boolean(field: str, value: Any) -> bool:
 def _url(field: str, value: Any) -> str | None:
     if value is None or value == "":
         return None
-    rule = "must be an absolute http(s) URL without spaces"
-    if not isinstance(value, str) or any(
-        character.isspace() or not character.isprintable() for character in value
-    ):
-        raise _broken(field, value, rule)
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        raise _broken(field, value, rule) from None
-    if parts.scheme.lower() not in ("http", "https") or not host:
-        raise _broken(field, value, rule)
+    if not isinstance(value, str) or values.url(value) != value:
+        raise _broken(field, value, "must be an absolute http(s) URL without spaces")
     return value

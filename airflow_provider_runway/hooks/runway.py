@@ -104,12 +104,16 @@ class RunwayHook(HttpHook):
     def _session(self) -> Session:
         return self.get_conn()
 
-    def submit(self, request: RunwayRequest, *, callback_url: str | None = None) -> str:
+    def submit(
+        self, request: RunwayRequest, *, callback_url: str | None = None, patience: float | None = None
+    ) -> str:
         """
         Send a creation and return the Runway task ID. It costs credits and cannot be cancelled.
 
         :param request: What to create.
         :param callback_url: Where kie.ai reports the end.
+        :param patience: Seconds for which it is repeated where it surely was not taken; ``None`` means the
+            hook's own.
         :raises RunwaySubmissionUnknownError: no readable answer came: it may or may not have been taken and
             charged.
         :raises RunwayError: it was refused; the class says why.
@@ -126,7 +130,7 @@ class RunwayHook(HttpHook):
 
         asked = f"Creating a {request.model} video ({_shortened(request.prompt)!r})"
         try:
-            return self._repeat(create, lambda error: error.repeat_creation)
+            return self._repeat(create, lambda error: error.repeat_creation, patience)
         except RunwayUnreadableAnswerError as error:
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
             raise RunwaySubmissionUnknownError(
@@ -319,8 +323,14 @@ class RunwayHook(HttpHook):
                 f"no answer from {base_url or self.base_url}: {error}"
             ) from error
 
-    def _repeat(self, attempt: Callable[[], T], may_repeat: Callable[[RunwayError], bool]) -> T:
-        retrying = tenacity.Retrying(**_policy(may_repeat, self.patience, self.log.warning))
+    def _repeat(
+        self,
+        attempt: Callable[[], T],
+        may_repeat: Callable[[RunwayError], bool],
+        patience: float | None = None,
+    ) -> T:
+        patience = self.patience if patience is None else patience
+        retrying = tenacity.Retrying(**_policy(may_repeat, patience, self.log.warning))
         return retrying(attempt)
 
 
@@ -448,7 +458,7 @@ def _video(session: Session, video_url: str, timeout: tuple[float, float]) -> It
         ) as response:
             if response.status_code in (403, 404, 410):
                 raise RunwayVideoExpiredError(
-                    f"HTTP {response.status_code}: the video is not there (any more); kie.ai keeps one for 14 "
+                    f"HTTP {response.status_code}: the video is not there (any more). kie.ai keeps it 14 "
                     f"days. See {LOGS_URL}"
                 )
             kind = response.headers.get("Content-Type", "")

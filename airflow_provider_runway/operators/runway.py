@@ -2,137 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_runway import waiting
 from airflow_provider_runway.api.requests import (
     ExtendVideo,
     GenerateAlephVideo,
     GenerateVideo,
-    RunwayRequest,
     check_url,
 )
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
-from airflow_provider_runway.polling import WaitEnd
+from airflow_provider_runway.operators.submit import RunwaySubmitOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_runway.api.tasks import RunwayTask
-
-
-class RunwaySubmitOperator(BaseOperator):
-    """
-    What generate, extend and Aleph share: submit once, and wait for the video if asked to.
-
-    Returns the Runway task ID. Where it has waited, ``video_url``, ``image_url`` and ``video_id`` are XComs
-    too.
-
-    :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
-    :param wait_for_completion: End with the video there, instead of with the Runway task submitted.
-    :param deferrable: Wait in the triggerer, without a worker; the default is ``[operators]
-        default_deferrable``.
-    :param poll_interval: Seconds between two looks, or a ``timedelta``; ``None`` adapts to the kind of task.
-    :param timeout: Seconds from the submission to the video, or a ``timedelta``.
-    :param callback_url: Where kie.ai reports the end. (templated)
-    """
-
-    template_fields: Sequence[str] = ("runway_conn_id", "callback_url")
-    ui_color = "#e8e1f7"
-    model = "runway"
-
-    def __init__(
-        self,
-        *,
-        runway_conn_id: str = "runway_default",
-        wait_for_completion: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float | timedelta | None = None,
-        timeout: float | timedelta = 3600,
-        callback_url: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.runway_conn_id = runway_conn_id
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        self.callback_url = callback_url
-
-    @abstractmethod
-    def build_request(self) -> RunwayRequest:
-        """
-        Return the request for the rendered arguments.
-
-        :raises RunwayValidationError: a value breaks a rule of the API.
-        """
-
-    def execute(self, context: Context) -> str:
-        """Submit, wait if asked to, and return the Runway task ID."""
-        from airflow_provider_runway.hooks.runway import RunwayHook
-
-        request = self.build_request()
-        timeout = waiting.seconds("timeout", self.timeout) or 0.0
-        poll_interval = waiting.seconds("poll_interval", self.poll_interval)
-        hook = RunwayHook(self.runway_conn_id)
-        started_at = time.time()
-        runway_task_id = hook.submit(request, callback_url=self.callback_url)
-        context["ti"].xcom_push(key=waiting.TASK_ID_KEY, value=runway_task_id)
-        self.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
-        if not self.wait_for_completion:
-            return runway_task_id
-        if self.deferrable:
-            waiting.defer(
-                self,
-                runway_task_id=runway_task_id,
-                model=request.model,
-                runway_conn_id=self.runway_conn_id,
-                poll_interval=poll_interval,
-                started_at=started_at,
-                end_time=started_at + timeout,
-            )
-        task = hook.wait_for_task(
-            runway_task_id,
-            model=request.model,
-            poll_interval=poll_interval,
-            timeout=timeout,
-            started_at=started_at,
-        )
-        return self._finish(context, task)
-
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
-        """
-        Take the trigger's event.
-
-        :param context: The Airflow context.
-        :param event: The payload of the trigger's event.
-        :raises RunwayError: there will be no video; the class says why.
-        """
-        return self._finish(context, WaitEnd.from_event(event).result())
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
-        if next_method == waiting.TRIGGER_FAILED:
-            ti: Any = context["ti"]
-            runway_task_id = ti.xcom_pull(
-                task_ids=self.task_id, map_indexes=ti.map_index, key=waiting.TASK_ID_KEY
-            )
-            if runway_task_id:
-                task = waiting.last_look(self, self.runway_conn_id, runway_task_id, self.model)
-                if task is not None:
-                    return self._finish(context, task)
-        return super().resume_execution(next_method, next_kwargs, context)
-
-    def _finish(self, context: Context, task: RunwayTask) -> str:
-        waiting.push_result(context, task)
-        return task.task_id
 
 
 class RunwayGenerateOperator(RunwaySubmitOperator):

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_runway import waiting
 from airflow_provider_runway.api.answers import check_lookup
+from airflow_provider_runway.api.requests import ALEPH_PRICE
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
@@ -36,9 +37,9 @@ class RunwayTaskSensor(BaseSensorOperator):
     """
     Wait until a Runway task has its video.
 
-    Returns the video URL; ``video_url``, ``image_url`` and ``video_id`` are XComs too. A look-up that fails
-    does not fail the sensor: it goes on until ``timeout``, except where the API key is rejected or kie.ai
-    knows no such task.
+    Returns the video URL; ``video_url``, ``image_url``, ``video_id`` and (where known) ``credits_consumed``
+    are XComs too. A look-up that fails does not fail the sensor: it goes on until ``timeout``, except where
+    the API key is rejected or kie.ai knows no such task.
 
     :param runway_task_id: The Runway task ID, as the operators return it. (templated)
     :param model: ``runway`` (generate, extend) or ``aleph``. (templated)
@@ -46,7 +47,7 @@ class RunwayTaskSensor(BaseSensorOperator):
     :param deferrable: Wait in the triggerer, without a worker; the default is ``[operators]
         default_deferrable``.
     :param poke_interval: Seconds between two looks, or a ``timedelta``; ``None`` adapts to the kind of task.
-    :param timeout: Seconds from the start of this try to the video, or a ``timedelta``. As with every sensor,
+    :param timeout: Seconds from the start of the wait to the video, or a ``timedelta``. As with every sensor,
         running into it is not retried, and ``soft_fail`` makes it a skip.
     """
 
@@ -88,7 +89,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             self._fail(error)
         if found:
             return found.xcom_value
-        started_at = waiting.start_of_try(context)
+        started_at = waiting.start_of_wait(context, self.runway_task_id)
         return waiting.defer(
             self,
             runway_task_id=self.runway_task_id,
@@ -152,7 +153,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             task: RunwayTask = end.result()
         except RunwayTimeoutError as error:
             raise RunwaySensorTimeoutError(str(error), runway_task_id=self.runway_task_id) from None
-        waiting.push_result(context, task)
+        waiting.push_result(context, task, price=ALEPH_PRICE if self.model == "aleph" else None)
         return task.video_url
 
     def _timed_out(self, said: str) -> RunwaySensorTimeoutError:

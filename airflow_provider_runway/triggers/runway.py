@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_runway.exceptions import RunwayError
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook, look_up
 from airflow_provider_runway.hooks.sessions import RunwaySession
-from airflow_provider_runway.polling import Poller, WaitEnd
+from airflow_provider_runway.polling import Poller, WaitEnd, cannot_be_cancelled
 
 
 class RunwayTaskTrigger(BaseTrigger):
@@ -85,6 +85,10 @@ class RunwayTaskTrigger(BaseTrigger):
                 if end is None:
                     await asyncio.sleep(poller.next_delay(time.time()))
         yield TriggerEvent(end.to_event())
+
+    async def on_kill(self) -> None:
+        """Say, when a person ends or clears the deferred task, that the generation goes on."""
+        self.log.warning(cannot_be_cancelled(self.runway_task_id))
 
     async def _wait(self, session: RunwaySession, poller: Poller) -> WaitEnd:
         while True:

@@ -1,0 +1,278 @@
+"""What generate, extend and Aleph share: pay once, take up what is paid for, and wait if asked to."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_runway import waiting
+from airflow_provider_runway.api.requests import RunwayRequest, check_url
+from airflow_provider_runway.exceptions import (
+    RunwayCreditsError,
+    RunwayError,
+    RunwaySubmissionUnknownError,
+    RunwayTaskFailedError,
+    RunwayValidationError,
+)
+from airflow_provider_runway.polling import WaitEnd, cannot_be_cancelled, pause_before_creation
+from airflow_provider_runway.state import state_store
+from airflow_provider_runway.submissions import Submission, SubmissionJournal
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.hooks.runway import RunwayHook
+
+#: How often one try sends a request whose fate is unknown, with ``on_unknown_submission="resubmit"``.
+_MOST_SUBMISSIONS = 3
+
+
+class RunwaySubmitOperator(BaseOperator):
+    """
+    What generate, extend and Aleph share: submit once, and wait for the video if asked to.
+
+    Returns the Runway task ID, which is the XCom ``runway_task_id`` from the submission on. Where it has
+    waited, ``video_url``, ``image_url``, ``video_id`` and ``credits_consumed`` are XComs too.
+
+    :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
+    :param wait_for_completion: End with the video there, instead of with the Runway task submitted.
+    :param deferrable: Wait in the triggerer, without a worker, for the video and for a place under kie.ai's
+        rate limit; the default is ``[operators] default_deferrable``.
+    :param poll_interval: Seconds between two looks, or a ``timedelta``; ``None`` adapts to the kind of task.
+    :param timeout: Seconds from the submission to the video, or a ``timedelta``; also the longest that a
+        submission is tried again where kie.ai refuses it for now.
+    :param durable: A retry takes up the Runway task that an earlier try submitted: it needs Airflow 3.3 or
+        ``[runway] state_path``. A clear submits anew.
+    :param on_unknown_submission: What to do where nobody can know whether kie.ai took the request: ``fail``
+        with
+        :class:`~airflow_provider_runway.exceptions.RunwaySubmissionUnknownError`, or ``resubmit`` at the risk
+        of paying twice.
+    :param min_credits: Fail before submitting where the account has fewer credits left.
+    :param callback_url: Where kie.ai reports the end. (templated)
+    """
+
+    template_fields: Sequence[str] = ("runway_conn_id", "callback_url")
+    ui_color = "#e8e1f7"
+    model = "runway"
+
+    def __init__(
+        self,
+        *,
+        runway_conn_id: str = "runway_default",
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta = 3600,
+        durable: bool = True,
+        on_unknown_submission: str = "fail",
+        min_credits: float | None = None,
+        callback_url: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.runway_conn_id = runway_conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.durable = durable
+        self.on_unknown_submission = on_unknown_submission
+        self.min_credits = min_credits
+        self.callback_url = callback_url
+
+    @abstractmethod
+    def build_request(self) -> RunwayRequest:
+        """
+        Return the request for the rendered arguments.
+
+        :raises RunwayValidationError: a value breaks a rule of the API.
+        """
+
+    def execute(self, context: Context) -> str:
+        """Submit or take up, wait if asked to, and return the Runway task ID."""
+        return self._run(context, first_tried_at=time.time(), refusals=0)
+
+    def submit_again(
+        self, context: Context, event: Any = None, *, first_tried_at: float, refusals: int
+    ) -> str:
+        """
+        Go on after a pause in the triggerer that kie.ai's rate limit or maintenance made necessary.
+
+        :param context: The Airflow context.
+        :param event: The trigger's event, which says nothing.
+        :param first_tried_at: When the first attempt was made, in epoch seconds.
+        :param refusals: How many attempts were refused since.
+        """
+        return self._run(context, first_tried_at=first_tried_at, refusals=refusals)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
+        """
+        Take the trigger's event.
+
+        :param context: The Airflow context.
+        :param event: The payload of the trigger's event.
+        :raises RunwayError: there will be no video; the class says why.
+        """
+        return self._finish(context, WaitEnd.from_event(event).result())
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
+        if next_method == waiting.TRIGGER_FAILED:
+            ti: Any = context["ti"]
+            runway_task_id = ti.xcom_pull(
+                task_ids=self.task_id, map_indexes=ti.map_index, key=waiting.TASK_ID_KEY
+            )
+            if runway_task_id:
+                task = waiting.last_look(self, self.runway_conn_id, runway_task_id, self.model)
+                if task is not None:
+                    return self._finish(context, task)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def on_kill(self) -> None:
+        """Say that the generation cannot be cancelled, and how to pick its video up."""
+        runway_task_id = getattr(self, "_runway_task_id", None)
+        if runway_task_id:
+            self.log.warning(cannot_be_cancelled(runway_task_id))
+
+    def _run(self, context: Context, *, first_tried_at: float, refusals: int) -> str:
+        from airflow_provider_runway.hooks.runway import RunwayHook
+
+        request = self.build_request()
+        self._check_arguments()
+        hook = RunwayHook(self.runway_conn_id)
+        journal = self._journal(context, request)
+        submission = self._take_up(journal, hook)
+        if submission is None:
+            submission = self._submit(
+                journal, hook, request, first_tried_at=first_tried_at, refusals=refusals
+            )
+        runway_task_id = self._runway_task_id = submission.runway_task_id or ""
+        context["ti"].xcom_push(key=waiting.TASK_ID_KEY, value=runway_task_id)
+        if not self.wait_for_completion:
+            return runway_task_id
+        poll_interval = waiting.seconds("poll_interval", self.poll_interval)
+        if self.deferrable:
+            waiting.defer(
+                self,
+                runway_task_id=runway_task_id,
+                model=request.model,
+                runway_conn_id=self.runway_conn_id,
+                poll_interval=poll_interval,
+                started_at=submission.submitted_at,
+                end_time=submission.end_time,
+            )
+        task = hook.wait_for_task(
+            runway_task_id,
+            model=request.model,
+            poll_interval=poll_interval,
+            timeout=submission.end_time - submission.submitted_at,
+            started_at=submission.submitted_at,
+        )
+        return self._finish(context, task)
+
+    def _check_arguments(self) -> None:
+        waiting.seconds("timeout", self.timeout)
+        waiting.seconds("poll_interval", self.poll_interval)
+        if self.on_unknown_submission not in ("fail", "resubmit"):
+            raise RunwayValidationError(
+                f"on_unknown_submission={self.on_unknown_submission!r}: must be 'fail' or 'resubmit'."
+            )
+        if self.callback_url:
+            check_url("callback_url", self.callback_url)
+
+    @property
+    def _timeout_seconds(self) -> float:
+        return waiting.seconds("timeout", self.timeout) or 0.0
+
+    def _journal(self, context: Context, request: RunwayRequest) -> SubmissionJournal:
+        store = state_store(context) if self.durable else None
+        if self.durable and store is None:
+            self.log.warning(
+                "A retry of this task would submit again and pay again: this Airflow has no task state store "
+                "(3.3 and later have one). Set [runway] state_path to a folder that all workers share."
+            )
+        ti: Any = context["ti"]
+        return SubmissionJournal(
+            store,
+            request=request,
+            runway_conn_id=self.runway_conn_id,
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+        )
+
+    def _take_up(self, journal: SubmissionJournal, hook: RunwayHook) -> Submission | None:
+        """Return the submission of an earlier try that this one goes on with, if there is one worth it."""
+        try:
+            earlier = journal.earlier()
+        except RunwaySubmissionUnknownError as error:
+            if self.on_unknown_submission != "resubmit":
+                raise
+            self.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
+            return None
+        if earlier is None or earlier.runway_task_id is None:
+            return None
+        try:
+            hook.get_task(earlier.runway_task_id, model=self.model).result_url()
+        except RunwayTaskFailedError as error:
+            self.log.info(
+                "Submitting anew, since the task of try %d has failed: %s", earlier.try_number, error
+            )
+            return None
+        except RunwayError as error:
+            # Whatever else is wrong with it, it is paid for: the wait will say.
+            self.log.info("Runway task %s of try %d: %s", earlier.runway_task_id, earlier.try_number, error)
+        self.log.info(
+            "Taking up Runway task %s, submitted in try %d", earlier.runway_task_id, earlier.try_number
+        )
+        return journal.extend(earlier, self._timeout_seconds)
+
+    def _submit(
+        self,
+        journal: SubmissionJournal,
+        hook: RunwayHook,
+        request: RunwayRequest,
+        *,
+        first_tried_at: float,
+        refusals: int,
+    ) -> Submission:
+        give_up_at = first_tried_at + self._timeout_seconds
+        if self.min_credits is not None:
+            left = hook.get_credits()
+            if left < self.min_credits:
+                raise RunwayCreditsError(
+                    f"min_credits={self.min_credits:g}: the account has {left:g} left. Nothing was submitted."
+                )
+        unknown = 0
+        while True:
+            submission = journal.intend(time.time() + self._timeout_seconds)
+            try:
+                runway_task_id = hook.submit(request, callback_url=self.callback_url, patience=0)
+            except RunwaySubmissionUnknownError as error:
+                unknown += 1
+                if self.on_unknown_submission != "resubmit" or unknown >= _MOST_SUBMISSIONS:
+                    raise
+                self.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
+                pause = pause_before_creation(unknown, None)
+            except RunwayError as error:
+                journal.refused()
+                refusals += 1
+                pause = pause_before_creation(refusals, error.retry_after)
+                if not error.repeat_creation or time.time() + pause > give_up_at:
+                    raise
+                self.log.info("%s Trying again in %.0f s.", error, pause)
+                if self.deferrable:
+                    waiting.pause(self, pause, first_tried_at=first_tried_at, refusals=refusals)
+            else:
+                self.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
+                return journal.accepted(submission, runway_task_id)
+            time.sleep(pause)
+
+    def _finish(self, context: Context, task: RunwayTask) -> str:
+        waiting.push_result(context, task, price=self.build_request().price)
+        return task.task_id

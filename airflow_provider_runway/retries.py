@@ -1,0 +1,56 @@
+"""A retry policy for Airflow 3.3 and later that waits as long as kie.ai asked before the next try."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+
+from airflow_provider_runway.exceptions import RunwayError
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+class RunwayRetryPolicy(RetryPolicy):
+    """
+    Give a task's ``retry_policy`` the delay that kie.ai asked for.
+
+    Which errors are retried at all needs no policy: what a retry cannot help fails at once, with or without it. Any
+    other error, and one without a ``Retry-After``, is left to the task's own ``retries`` and ``retry_delay``.
+
+    :param longest: The longest delay to accept, a ``timedelta``; a server that asks for more gets this.
+    """
+
+    def __init__(self, longest: timedelta = timedelta(hours=1)) -> None:
+        self.longest = longest
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """
+        Decide on the delay before the next try.
+
+        :param exception: Why the try failed.
+        :param try_number: The try that failed, from 1.
+        :param max_tries: How many tries there are.
+        :param context: The Airflow context.
+        """
+        if not isinstance(exception, RunwayError) or exception.retry_after is None:
+            return RetryDecision.default()
+        delay = min(timedelta(seconds=exception.retry_after), self.longest)
+        return RetryDecision.retry(delay=delay, reason=f"kie.ai asked to wait {exception.retry_after:.0f} s")
+
+    def serialize(self) -> dict[str, Any]:
+        """Return the policy as plain data."""
+        return {"longest": self.longest.total_seconds()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> RunwayRetryPolicy:
+        """
+        Read back what :meth:`serialize` wrote.
+
+        :param data: The plain data.
+        """
+        return cls(longest=timedelta(seconds=data["longest"]))
