@@ -179,7 +179,7 @@ def error_from_dict(data: dict[str, Any]) -> RunwayError:
     details = {key: data.get(key) for key in ("code", "runway_task_id", "retry_after")}
     if issubclass(cls, RunwayTaskFailedError):
         details |= {key: data.get(key) for key in ("error_code", "error_message")}
-    return cls(str(data.get("message", "")), **details)
+    return cls(str(data.get("message") or ""), **details)
 
 
 def _all_kinds(cls: type[RunwayError]) -> list[type[RunwayError]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from airflow_provider_runway.api import dedicated, market, values
 from airflow_provider_runway.api.envelope import read_envelope
@@ -36,7 +36,7 @@ class Dialect(Protocol):
         """Read the ``data`` of a status answer."""
 
 
-DIALECTS: dict[str, Dialect] = {"dedicated": cast("Dialect", dedicated), "market": cast("Dialect", market)}
+DIALECTS: dict[str, Dialect] = {"dedicated": dedicated, "market": market}
 
 
 def check_lookup(runway_task_id: Any, model: Any) -> None:
@@ -52,7 +52,7 @@ def check_lookup(runway_task_id: Any, model: Any) -> None:
         raise RunwayValidationError(f"model={model!r}: must be one of 'runway' (generate, extend), 'aleph'")
 
 
-def read_created(status: int, body: bytes | str, *, retry_after: str | None = None) -> str:
+def read_created(status: int, body: bytes | str, retry_after: str | None = None) -> str:
     """
     Return the Runway task ID from the answer to a creation.
 
@@ -63,8 +63,8 @@ def read_created(status: int, body: bytes | str, *, retry_after: str | None = No
         says neither that the task was taken nor that it was refused.
     """
     data = read_envelope(status, body, retry_after=retry_after)
-    runway_task_id = values.text(data.get("taskId")) if isinstance(data, dict) else None
-    if runway_task_id is None or any(character.isspace() for character in runway_task_id):
+    runway_task_id = values.identifier(values.mapping(data).get("taskId"))
+    if runway_task_id is None:
         raise RunwayUnreadableAnswerError(
             "kie.ai says that it took the request, but names no task ID", code=200
         )
@@ -75,10 +75,10 @@ def read_task(
     dialect: Dialect,
     status: int,
     body: bytes | str,
+    retry_after: str | None = None,
     *,
     runway_task_id: str,
     model: str,
-    retry_after: str | None = None,
 ) -> RunwayTask:
     """
     Return the task from the answer to a status look-up.
@@ -100,15 +100,16 @@ def read_task(
             raise
         # The market routes answer 422 "recordInfo is null" for an unknown ID, and just after a creation.
         raise not_found(runway_task_id, f"it answered {error}") from error
-    if data is None or data in ({}, ""):
+    if data in (None, {}, "", "null", "{}"):
         raise not_found(runway_task_id, "it answered without data")
-    if not isinstance(data, dict):
+    record = values.mapping(data)
+    if not record:
         raise RunwayUnreadableAnswerError(
             f"the status of Runway task {runway_task_id} came without an object in 'data'",
             code=200,
             runway_task_id=runway_task_id,
         )
-    return dialect.read_task(data, runway_task_id, model)
+    return dialect.read_task(record, runway_task_id, model)
 
 
 def not_found(runway_task_id: str, answered: str) -> RunwayTaskNotFoundError:
@@ -120,14 +121,14 @@ def not_found(runway_task_id: str, answered: str) -> RunwayTaskNotFoundError:
     """
     return RunwayTaskNotFoundError(
         f"kie.ai knows no Runway task {runway_task_id}: {answered}. Check the ID, the account of the API "
-        "key, and that the connection's 'api' and the 'model' are those that created it: a task is known only to "
-        "the generation of the API (dedicated or market) and the model's route that it came from. "
+        "key, and that the connection's 'api' and the 'model' are those that created it: a task is known "
+        "only to the generation of the API (dedicated or market) and the model's route that it came from. "
         f"Its record, if any: {LOGS_URL}",
         runway_task_id=runway_task_id,
     )
 
 
-def read_credits(status: int, body: bytes | str, *, retry_after: str | None = None) -> float:
+def read_credits(status: int, body: bytes | str, retry_after: str | None = None) -> float:
     """Return the account's remaining credits. Parameters and errors are those of :func:`read_created`."""
     credits = values.number(read_envelope(status, body, retry_after=retry_after))
     if credits is None:
@@ -135,7 +136,7 @@ def read_credits(status: int, body: bytes | str, *, retry_after: str | None = No
     return credits
 
 
-def read_download_url(status: int, body: bytes | str, *, retry_after: str | None = None) -> str:
+def read_download_url(status: int, body: bytes | str, retry_after: str | None = None) -> str:
     """Return a URL that is good for 20 minutes. Parameters and errors are those of :func:`read_created`."""
     url = values.url(read_envelope(status, body, retry_after=retry_after))
     if url is None:
@@ -143,10 +144,10 @@ def read_download_url(status: int, body: bytes | str, *, retry_after: str | None
     return url
 
 
-def read_upload(status: int, body: bytes | str, *, retry_after: str | None = None) -> str:
+def read_upload(status: int, body: bytes | str, retry_after: str | None = None) -> str:
     """Return the public URL of an uploaded file. Parameters and errors are those of :func:`read_created`."""
     data = read_envelope(status, body, retry_after=retry_after)
-    url = values.url(data.get("downloadUrl")) if isinstance(data, dict) else None
+    url = values.url(values.mapping(data).get("downloadUrl"))
     if url is None:
         raise RunwayUnreadableAnswerError("the answer names no URL of the uploaded file", code=200)
     return url

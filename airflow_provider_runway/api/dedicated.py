@@ -17,7 +17,7 @@ def creation(request: RunwayRequest, callback_url: str | None = None) -> tuple[s
     Return path and JSON body of a creation; a field that was not set is not in it.
 
     :param request: What to create.
-    :param callback_url: Where kie.ai reports the end.
+    :param callback_url: Where kie.ai reports the end; empty means nowhere.
     """
     body: dict[str, Any]
     if isinstance(request, GenerateVideo):
@@ -42,7 +42,7 @@ def creation(request: RunwayRequest, callback_url: str | None = None) -> tuple[s
             "seed": request.seed,
             "uploadCn": request.upload_cn or None,
         }
-    body |= {"waterMark": request.watermark, "callBackUrl": callback_url}
+    body |= {"waterMark": request.watermark, "callBackUrl": callback_url or None}
     return path, {name: value for name, value in body.items() if value is not None}
 
 
@@ -98,7 +98,7 @@ def _read_aleph(data: dict[str, Any], runway_task_id: str) -> RunwayTask:
     error_message = values.text(data.get("errorMessage"))
     completed_at = values.instant(data.get("completeTime"))
     success_flag = values.number(data.get("successFlag")) or 0
-    if success_flag == 1:
+    if values.flag(data.get("successFlag")):
         state = TaskState.SUCCESS
     elif success_flag in (2, 3) or (success_flag == 0 and (error_code or error_message or completed_at)):
         # The documentation calls 0 "failed or running": it has failed once there is an error or an end.

@@ -12,7 +12,8 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from airflow_provider_runway.api.values import clean
+from airflow_provider_runway.api import values
+from airflow_provider_runway.api.tasks import task_failure
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayCreditsError,
@@ -71,6 +72,12 @@ def read_envelope(status: int, body: bytes | str, *, retry_after: str | None = N
     code, message, data = envelope
     if code == 200:
         return data
+    if not 400 <= code < 600:
+        raise RunwayUnreadableAnswerError(
+            f"an answer with the code {code}, which is not one of kie.ai's: {_excerpt(message)!r}",
+            code=code,
+            retry_after=pause,
+        )
     raise error_for_code(code, message, retry_after=pause)
 
 
@@ -78,17 +85,20 @@ def error_for_code(code: int, message: str, *, retry_after: float | None = None)
     """
     Return the error that a code stands for.
 
-    :param code: A body code of kie.ai, or an HTTP status that came without an envelope.
+    :param code: A body code of kie.ai from 400 to 599, or an HTTP status that came without an envelope.
     :param message: kie.ai's own words.
     :param retry_after: Seconds that the server asked to wait.
     """
+    said = _excerpt(message)
     if code in CODES:
         kind, meaning = CODES[code]
     elif 400 <= code < 500:
         kind, meaning = RunwayRequestError, "the request is refused"
     else:
         kind, meaning = RunwayServerError, "kie.ai reports an error of its own"
-    return kind(f"code {code}: {message!r} ({meaning})", code=code, retry_after=retry_after)
+    if kind is RunwayTaskFailedError:
+        return task_failure(None, code, said)
+    return kind(f"code {code}: {said!r} ({meaning})", code=code, retry_after=retry_after)
 
 
 def parse_retry_after(value: str | None) -> float | None:
@@ -114,16 +124,13 @@ def _parse(body: bytes | str) -> tuple[int, str, Any] | None:
         return None
     if not isinstance(envelope, dict):
         return None
-    code = envelope.get("code")
-    if isinstance(code, str) and re.fullmatch(r"[0-9]{3}", code, re.ASCII):
-        code = int(code)
-    if not isinstance(code, int) or isinstance(code, bool):
+    code = values.number(envelope.get("code"))
+    if code is None or not code.is_integer():
         return None
-    message = envelope.get("msg")
-    return code, clean(message) if isinstance(message, str) else "", envelope.get("data")
+    return int(code), values.text(envelope.get("msg")) or "", envelope.get("data")
 
 
 def _excerpt(body: bytes | str) -> str:
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    text = " ".join(clean(text[:1000]).split())
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    text = body[:2000].decode("utf-8", "replace") if isinstance(body, bytes) else body[:2000]
+    text = " ".join(values.clean(text).split())
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -19,7 +19,7 @@ def creation(request: RunwayRequest, callback_url: str | None = None) -> tuple[s
     Return path and JSON body of a creation; a field that was not set is not in it.
 
     :param request: What to create.
-    :param callback_url: Where kie.ai reports the end.
+    :param callback_url: Where kie.ai reports the end; empty means nowhere.
     """
     given: dict[str, Any]
     if isinstance(request, GenerateVideo):
@@ -47,7 +47,7 @@ def creation(request: RunwayRequest, callback_url: str | None = None) -> tuple[s
         }
     given["watermark"] = request.watermark
     body: dict[str, Any] = {"model": model}
-    if callback_url is not None:
+    if callback_url:
         body["callBackUrl"] = callback_url
     body["input"] = {name: value for name, value in given.items() if value is not None}
     return "/api/v1/jobs/createTask", body
@@ -72,8 +72,7 @@ def read_task(data: dict[str, Any], runway_task_id: str, model: str) -> RunwayTa
     """
     asked = values.mapping(values.mapping(data.get("param")).get("input"))
     result = values.mapping(data.get("resultJson"))
-    listed = result.get("resultUrls")
-    urls = [url for url in map(values.url, listed if isinstance(listed, list) else [listed]) if url]
+    urls = [url for url in map(values.url, values.listing(result.get("resultUrls"))) if url]
     images = [url for url in urls if url.split("?")[0].lower().endswith(_IMAGE_ENDINGS)]
     videos = [url for url in urls if url not in images]
     return RunwayTask(

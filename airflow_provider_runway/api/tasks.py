@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
+    RunwayError,
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
     RunwayVideoExpiredError,
@@ -96,12 +97,19 @@ class RunwayTask:
         """
         Return the URL of the video of a task that has ended.
 
+        :raises RunwayError: it has not ended yet.
         :raises RunwayTaskFailedError: the task failed; :class:`RunwayTaskRejectedError` where the same
             request would fail again.
         :raises RunwayVideoExpiredError: it succeeded, but the video is deleted or was never named.
         """
         if self.state is TaskState.FAILED:
-            raise self._failure()
+            raise task_failure(self.task_id, self.error_code, self.error_message, self.credits_consumed)
+        if not self.state.is_terminal:
+            raise RunwayError(
+                f"Runway task {self.task_id} is still {self.state}: it has no video yet. Wait for it, for "
+                "instance with a RunwayTaskSensor.",
+                runway_task_id=self.task_id,
+            )
         if self.expired:
             raise RunwayVideoExpiredError(
                 f"Runway task {self.task_id} succeeded, but kie.ai has deleted its video (it keeps one "
@@ -115,28 +123,6 @@ class RunwayTask:
                 runway_task_id=self.task_id,
             )
         return self.video_url
-
-    def _failure(self) -> RunwayTaskFailedError:
-        said = self.error_message or "no reason given"
-        rejected = is_rejection(self.error_code, said)
-        help_text = (
-            "The same request would fail again: change the prompt or the input."
-            if rejected
-            else "The trouble is on the vendor's side: a new generation may succeed."
-        )
-        code = "" if self.error_code is None else f" (code {self.error_code})"
-        spent = (
-            "Whether credits were spent, its record says"
-            if self.credits_consumed is None
-            else f"{self.credits_consumed:g} credits were spent; its record"
-        )
-        kind = RunwayTaskRejectedError if rejected else RunwayTaskFailedError
-        return kind(
-            f"Runway task {self.task_id} failed{code}: {said}. {help_text} {spent}: {LOGS_URL}",
-            error_code=self.error_code,
-            error_message=self.error_message,
-            runway_task_id=self.task_id,
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the task as plain JSON data; :meth:`from_dict` reads it back."""
@@ -174,18 +160,58 @@ _REJECTION_WORDS = (
 )
 
 
+def task_failure(
+    runway_task_id: str | None,
+    error_code: int | str | None,
+    error_message: str | None,
+    credits_consumed: float | None = None,
+) -> RunwayTaskFailedError:
+    """
+    Return the error for a task that failed.
+
+    :param runway_task_id: The task, where it is known.
+    :param error_code: The task's failure code.
+    :param error_message: The task's failure text.
+    :param credits_consumed: What it cost in credits, where said.
+    """
+    rejected = is_rejection(error_code, error_message or "")
+    named = "The generation" if runway_task_id is None else f"Runway task {runway_task_id}"
+    code = "" if error_code is None else f" (code {error_code})"
+    said = (error_message or "no reason given").rstrip(". ")
+    help_text = (
+        "The same request would fail again: change the prompt or the input."
+        if rejected
+        else "The trouble is on the vendor's side: a new generation may succeed."
+    )
+    spent = (
+        "Whether credits were spent, its record says"
+        if credits_consumed is None
+        else f"{credits_consumed:g} credits were spent; its record"
+    )
+    kind = RunwayTaskRejectedError if rejected else RunwayTaskFailedError
+    return kind(
+        f"{named} failed{code}: {said}. {help_text} {spent}: {LOGS_URL}",
+        error_code=error_code,
+        error_message=error_message,
+        runway_task_id=runway_task_id,
+    )
+
+
 def is_rejection(code: int | str | None, message: str) -> bool:
     """
     Return whether a failed task was refused for what was asked, so that the same request would fail again.
 
-    kie.ai reports moderation and bad input with code 400 or with 500 and a text that says so; where neither
-    the code nor the text blames the request, the trouble counts as the vendor's own.
+    kie.ai reports moderation and bad input with code 400, or with 500 or a code in words and a text that says
+    so; where neither the code nor the text blames the request, the trouble counts as the vendor's own, and so
+    it does where the text asks to try again later.
 
     :param code: The task's failure code.
     :param message: The task's failure text.
     """
-    lowered = message.lower()
-    return code in _REJECTION_CODES or any(word in lowered for word in _REJECTION_WORDS)
+    said = f"{code} {message}".lower()
+    if any(word in said for word in _REJECTION_WORDS):
+        return True
+    return code in _REJECTION_CODES and "again later" not in said
 
 
 def _plain(value: Any) -> Any:

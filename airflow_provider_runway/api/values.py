@@ -11,8 +11,8 @@ import math
 import re
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import urlsplit
 
-_EMPTY = (None, "", "null")
 _CANNOT_BE_STORED = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -23,29 +23,41 @@ def clean(text: str) -> str:
 
 def mapping(value: Any) -> dict[str, Any]:
     """Return an object, decoded from JSON text (also from JSON within JSON); anything else is empty."""
-    for _ in range(3):
-        if not isinstance(value, str):
-            break
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
+    value = _decoded(value)
     return value if isinstance(value, dict) else {}
 
 
+def listing(value: Any) -> list[Any]:
+    """Return a list, decoded from JSON text; any other single value is a list of one."""
+    value = _decoded(value)
+    return value if isinstance(value, list) else [value]
+
+
 def text(value: Any) -> str | None:
-    """Return a non-empty text; a number becomes its digits."""
-    if isinstance(value, bool) or value in _EMPTY:
-        return None
+    """Return a text that says something (neither blank nor ``"null"``); an integer becomes its digits."""
     if isinstance(value, str):
-        return clean(value)
-    return str(value) if isinstance(value, int) and abs(value) < 10**30 else None
+        return clean(value) if value.strip() not in ("", "null") else None
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_integer and abs(value) < 10**30 else None
+
+
+def identifier(value: Any) -> str | None:
+    """Return a Runway task ID: a text without white space and control characters."""
+    candidate = text(value)
+    return candidate if candidate and candidate.isprintable() and " " not in candidate else None
 
 
 def url(value: Any) -> str | None:
-    """Return an http(s) URL."""
-    candidate = text(value)
-    return candidate if candidate and re.match(r"https?://[^\s/]", candidate, re.IGNORECASE) else None
+    """Return an absolute http(s) URL that every HTTP client can take."""
+    candidate = identifier(value)
+    if candidate is None:
+        return None
+    try:
+        parts = urlsplit(candidate)
+        _ = parts.port
+    except ValueError:
+        return None
+    return candidate if parts.scheme in ("http", "https") and parts.hostname else None
 
 
 def number(value: Any) -> float | None:
@@ -69,7 +81,7 @@ def failure_code(value: Any) -> int | str | None:
 
 def flag(value: Any) -> bool:
     """Return whether a flag is set: ``1``, ``"1"``, ``true`` or ``"true"``."""
-    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("1", "true"))
+    return value is True or number(value) == 1 or (isinstance(value, str) and value.strip().lower() == "true")
 
 
 def is_calendar_time(value: Any) -> bool:
@@ -94,3 +106,14 @@ def instant(value: Any) -> datetime | None:
         return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
+
+
+def _decoded(value: Any) -> Any:
+    for _ in range(3):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            break
+    return value
