@@ -1,0 +1,238 @@
+"""The table of codes: what each means, whether a look-up and a creation may be repeated, and a retry help."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_runway.api.answers import DIALECTS, read_created, read_credits, read_task
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayCreditsError,
+    RunwayError,
+    RunwayRateLimitError,
+    RunwayRequestError,
+    RunwayServerError,
+    RunwayTaskFailedError,
+    RunwayTaskNotFoundError,
+    RunwayUnreadableAnswerError,
+)
+
+YES, NO = True, False
+
+# fmt: off
+CODES = [
+    # code, class, may a look-up be repeated, may a creation (at once), is Airflow's retry pointless
+    (400, RunwayRequestError,        NO,  NO,  YES),
+    (401, RunwayAuthenticationError, NO,  NO,  YES),
+    (402, RunwayCreditsError,        NO,  NO,  YES),
+    (403, RunwayAuthenticationError, NO,  NO,  YES),
+    (404, RunwayRequestError,        NO,  NO,  YES),
+    (408, RunwayServerError,         YES, NO,  NO),
+    (422, RunwayRequestError,        NO,  NO,  YES),
+    (429, RunwayRateLimitError,      YES, YES, NO),
+    (433, RunwayCreditsError,        NO,  NO,  YES),
+    (451, RunwayRequestError,        NO,  NO,  YES),
+    (455, RunwayServerError,         YES, YES, NO),
+    (500, RunwayServerError,         YES, NO,  NO),
+    (501, RunwayTaskFailedError,     NO,  NO,  NO),
+    (502, RunwayServerError,         YES, NO,  NO),
+    (503, RunwayServerError,         YES, NO,  NO),
+    (504, RunwayServerError,         YES, NO,  NO),
+    (505, RunwayRequestError,        NO,  NO,  YES),
+    (524, RunwayServerError,         YES, NO,  NO),
+    # Not in the table: the hundreds decide.
+    (409, RunwayRequestError,        NO,  NO,  YES),
+    (599, RunwayServerError,         YES, NO,  NO),
+]
+# fmt: on
+
+
+def envelope(code, message="said kie.ai", data=None) -> bytes:
+    return json.dumps({"code": code, "msg": message, "data": data}).encode()
+
+
+def failure(read, *arguments, **named) -> RunwayError:
+    """Return the error that an answer is read as."""
+    with pytest.raises(RunwayError) as caught:
+        read(*arguments, **named)
+    return caught.value
+
+
+def lookup_failure(status, body, **named) -> RunwayError:
+    named = {"runway_task_id": "abc123", "model": "runway", **named}
+    return failure(read_task, DIALECTS["dedicated"], status, body, **named)
+
+
+@pytest.mark.parametrize(("code", "kind", "repeat_lookup", "repeat_creation", "final"), CODES)
+class TestCodes:
+    @pytest.mark.parametrize("spelled", [int, str, float])
+    def test_at_a_creation(self, code, kind, repeat_lookup, repeat_creation, final, spelled):
+        error = failure(read_created, 200, envelope(spelled(code)))
+        assert isinstance(error, kind)
+        assert not isinstance(error, RunwayUnreadableAnswerError), "an envelope says that it was refused"
+        assert error.repeat_creation is repeat_creation
+        assert error.repeat_lookup is repeat_lookup
+        assert isinstance(error, AirflowFailException) is final
+        assert error.code == code
+
+    def test_at_a_lookup(self, code, kind, repeat_lookup, repeat_creation, final):
+        error = lookup_failure(200, envelope(code))
+        # 404 and 422 are how the routes say that they know no such task, or not yet.
+        assert isinstance(error, RunwayTaskNotFoundError if code in (404, 422) else kind)
+        assert error.repeat_lookup is repeat_lookup
+        assert isinstance(error, AirflowFailException) is final
+
+    def test_the_envelope_has_the_last_word(self, code, kind, repeat_lookup, repeat_creation, final):
+        for status in (200, 400, 500, 502, code):
+            error = failure(read_credits, status, envelope(code))
+            assert isinstance(error, kind)
+            assert error.code == code
+
+    def test_the_text_has_the_code_and_the_words_of_kie_ai(
+        self, code, kind, repeat_lookup, repeat_creation, final
+    ):
+        text = str(failure(read_created, 200, envelope(code, "the cat is out")))
+        assert str(code) in text
+        assert "the cat is out" in text
+
+
+def test_a_failed_generation_has_its_code_and_words():
+    error = failure(read_created, 200, envelope(501, "internal trouble"))
+    assert isinstance(error, RunwayTaskFailedError)
+    assert (error.error_code, error.error_message) == (501, "internal trouble")
+
+
+def test_a_generation_that_failed_for_its_input_is_not_retried():
+    error = failure(read_created, 200, envelope(501, "Prompt rejected by moderation"))
+    assert isinstance(error, RunwayTaskFailedError)
+    assert isinstance(error, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    "code", [-1, 0, 1, 100, 201, 202, 302, 399, 600, 1000, 10**40, 200.5, None, "", "ok", True, [], {}]
+)
+def test_a_code_that_is_none_of_kie_ai_s_leaves_open_what_happened(code):
+    """A 202, say, may well mean "taken": were it a refusal, a retry could pay twice."""
+    body = envelope(code, data={"taskId": "abc123"})
+    for error in (failure(read_created, 200, body), lookup_failure(200, body)):
+        assert isinstance(error, RunwayUnreadableAnswerError)
+        assert error.repeat_lookup
+        assert not error.repeat_creation
+
+
+PAGE = b"<html><head><title>Oops</title></head><body><h1>Oops</h1></body></html>"
+
+
+@pytest.mark.parametrize("body", [PAGE, b"error code: 1010", b"", b'{"error": "no"}', b"\xff\xfe\xfa"])
+@pytest.mark.parametrize(
+    ("status", "kind", "repeat_creation"),
+    [
+        (400, RunwayRequestError, NO),
+        (401, RunwayAuthenticationError, NO),
+        (403, RunwayAuthenticationError, NO),
+        (404, RunwayRequestError, NO),
+        (413, RunwayRequestError, NO),
+        (429, RunwayRateLimitError, YES),
+    ],
+)
+def test_an_http_error_of_the_client_without_an_envelope_refuses_a_creation(
+    status, kind, repeat_creation, body
+):
+    error = failure(read_created, status, body)
+    assert isinstance(error, kind)
+    assert error.code == status
+    assert error.repeat_creation is repeat_creation
+
+
+def test_the_edges_refusal_is_shown():
+    assert "error code: 1010" in str(failure(read_credits, 403, b"error code: 1010"))
+
+
+UNREADABLE = {
+    "empty": b"",
+    "blank": b" \r\n",
+    "HTML": PAGE,
+    "text": b"OK",
+    "null": b"null",
+    "a number": b"200",
+    "a text": b'"success"',
+    "a list": b'[{"code": 200}]',
+    "an empty object": b"{}",
+    "no code": b'{"msg": "success", "data": {"taskId": "abc123"}}',
+    "code NaN": b'{"code": NaN, "data": {"taskId": "abc123"}}',
+    "code beyond all numbers": b'{"code": 1e999}',
+    "a number without end": b'{"code": ' + b"9" * 6000 + b"}",
+    "broken off": b'{"code": 200, "msg": "success", "data": {"taskId": "abc',
+    "not UTF-8": b'{"code": 200, "msg": "\xff\xfe", "data": null}',
+    "random bytes": bytes(range(256)),
+    "too deep": b"[" * 100_000,
+    "too deep inside": b'{"code": 200, "data": ' + b'{"a":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_unreadable_answer_is_asked_for_again_at_a_lookup_and_open_at_a_creation(body):
+    for status in (200, 204, 302, 408, 499, 500, 501, 502, 503, 504, 521):
+        creation, lookup = failure(read_created, status, body), lookup_failure(status, body)
+        assert isinstance(creation, RunwayUnreadableAnswerError), (
+            "so that a caller knows that it knows nothing"
+        )
+        assert not creation.repeat_creation
+        assert isinstance(lookup, RunwayServerError)
+        assert lookup.repeat_lookup
+        assert not isinstance(lookup, AirflowFailException)
+        assert f"HTTP {status}" in str(lookup)
+
+
+def test_no_error_text_holds_a_whole_page():
+    page = b"<html>" + b"x" * 1_000_000
+    for body in (
+        page,
+        envelope(500, page.decode()),
+        envelope(501, page.decode()),
+        envelope(0, page.decode()),
+    ):
+        assert len(str(failure(read_credits, 502, body))) < 1000
+
+
+NOW = 1_800_000_000  # Fri, 15 Jan 2027 08:00:00 GMT
+
+
+@pytest.fixture
+def _the_time_is_now(monkeypatch):
+    class Clock:
+        time = staticmethod(lambda: float(NOW))
+
+    monkeypatch.setattr("airflow_provider_runway.api.envelope.time", Clock)
+
+
+@pytest.mark.usefixtures("_the_time_is_now")
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("1.5", 1.5),
+        ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
+        ("Fri, 15 Jan 2027 09:00:30 +0100", 30.0),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0.0),
+        *[
+            (header, None)
+            for header in (None, "", "soon", "-5", "nan", "inf", "1e3", "5, 6", "Fri, 99 Jan 2027", "٣")
+        ],
+    ],
+)
+def test_retry_after_is_understood_in_seconds_and_as_a_date(header, seconds):
+    for status, body in (
+        (429, PAGE),
+        (200, envelope(429)),
+        (200, envelope(455)),
+        (503, PAGE),
+        (503, envelope(503)),
+    ):
+        assert failure(read_created, status, body, retry_after=header).retry_after == seconds
+        assert lookup_failure(status, body, retry_after=header).retry_after == seconds

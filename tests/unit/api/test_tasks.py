@@ -1,0 +1,387 @@
+"""A status in every documented form, every form that was seen, and every mixture of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_runway.api.answers import DIALECTS, read_task
+from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+from airflow_provider_runway.exceptions import (
+    LOGS_URL,
+    RunwayError,
+    RunwayTaskFailedError,
+    RunwayVideoExpiredError,
+)
+from tests.recorded import recorded_data
+
+MISSING = object()
+VIDEO = "https://example.com/v.mp4"
+IMAGE = "https://example.com/v.jpg"
+CREATED = datetime(2026, 3, 29, 12, 48, 22, tzinfo=timezone.utc)
+EPOCH = 1774788502
+
+NOTHING = [None, "", MISSING]
+NO_OBJECTS = [*NOTHING, "null", "text", "[]", "{", 5, True, [], [1], {}, "{}"]
+
+MARKET_RECORD = {
+    "taskId": "d2bb99162acab500c760565a27e9fc94",
+    "model": "runway",
+    "state": "success",
+    "param": json.dumps({"model": "runway", "input": json.dumps({"prompt": "A cat"})}),
+    "resultJson": json.dumps({"resultUrls": [VIDEO]}),
+    "failCode": None,
+    "failMsg": None,
+    "costTime": None,
+    "completeTime": EPOCH * 1000 + 30_000,
+    "createTime": EPOCH * 1000,
+}
+
+
+def read(generation: str, model: str, data: dict, changes: dict) -> RunwayTask:
+    data = {name: value for name, value in {**data, **changes}.items() if value is not MISSING}
+    body = json.dumps({"code": 200, "msg": "success", "data": data}).encode()
+    return read_task(DIALECTS[generation], 200, body, runway_task_id="abc123", model=model)
+
+
+def runway(**changes) -> RunwayTask:
+    """Read the recorded success of a generation, with some fields changed."""
+    return read("dedicated", "runway", recorded_data("record_detail_success"), changes)
+
+
+def aleph(**changes) -> RunwayTask:
+    """Read the recorded status of a running Aleph task, with some fields changed."""
+    return read("dedicated", "aleph", recorded_data("aleph_record_info_running"), changes)
+
+
+def market(**changes) -> RunwayTask:
+    """Read the success of a market task, with some fields changed."""
+    return read("market", "runway", MARKET_RECORD, changes)
+
+
+BOTH = pytest.mark.parametrize("look", [runway, market], ids=["dedicated", "market"])
+ALL = pytest.mark.parametrize("look", [runway, aleph, market], ids=["dedicated", "aleph", "market"])
+
+
+class TestStates:
+    @BOTH
+    @pytest.mark.parametrize(
+        ("spelled", "state"),
+        [
+            ("wait", TaskState.WAITING),
+            ("waiting", TaskState.WAITING),
+            ("queueing", TaskState.QUEUEING),
+            ("queuing", TaskState.QUEUEING),
+            ("generating", TaskState.GENERATING),
+            ("success", TaskState.SUCCESS),
+            ("fail", TaskState.FAILED),
+            ("SUCCESS", TaskState.SUCCESS),
+        ],
+    )
+    def test_each_spelling_is_known_in_both_generations(self, look, spelled, state):
+        assert look(state=spelled).state is state
+
+    @BOTH
+    @pytest.mark.parametrize("spelled", [*NOTHING, "paused", "succeeded?", 0, 1, True, [], {}, ["success"]])
+    def test_an_unknown_state_is_still_going_on(self, look, spelled):
+        task = look(state=spelled)
+        assert not task.state.is_terminal
+        with pytest.raises(RunwayError, match="still generating"):
+            task.result_url()
+
+    def test_only_success_and_failure_are_ends(self):
+        assert {state for state in TaskState if state.is_terminal} == {TaskState.SUCCESS, TaskState.FAILED}
+
+    @ALL
+    def test_unknown_fields_mean_nothing(self, look):
+        assert look(status="fail", error={"code": 500}, progress="0.5", successful=0, more=[None]) == look()
+
+    @ALL
+    def test_the_id_is_the_one_that_was_asked_for(self, look):
+        assert look(taskId=None).task_id == look(taskId="another").task_id == "abc123"
+
+
+# fmt: off
+ALEPH_STATES = [
+    # successFlag, errorCode, errorMessage, completeTime, state
+    (0,       None,  None,    None,             TaskState.GENERATING),
+    (0,       0,     "",      None,             TaskState.GENERATING),
+    (0,       0,     "",      "",               TaskState.GENERATING),
+    (0,       "0",   " ",     MISSING,          TaskState.GENERATING),
+    (0,       "",    "null",  0,                TaskState.GENERATING),
+    (0,       MISSING, MISSING, MISSING,        TaskState.GENERATING),
+    ("0",     None,  None,    None,             TaskState.GENERATING),
+    (None,    None,  None,    None,             TaskState.GENERATING),
+    ("",      0,     "",      None,             TaskState.GENERATING),
+    (False,   None,  None,    None,             TaskState.GENERATING),
+    (MISSING, None,  None,    None,             TaskState.GENERATING),
+    (0,       500,   None,    None,             TaskState.FAILED),
+    (0,       "500", "",      None,             TaskState.FAILED),
+    (0,       "E_BAD", "",    None,             TaskState.FAILED),
+    (0,       0,     "broke", None,             TaskState.FAILED),
+    (0,       None,  None,    EPOCH * 1000,     TaskState.FAILED),
+    (0,       None,  None,    "2026-03-29T12:48:22Z", TaskState.FAILED),
+    ("0",     "400", "bad",   str(EPOCH * 1000), TaskState.FAILED),
+    (2,       None,  None,    None,             TaskState.FAILED),
+    (3,       None,  None,    None,             TaskState.FAILED),
+    ("2",     0,     "",      None,             TaskState.FAILED),
+    ("3",     500,   "broke", EPOCH * 1000,     TaskState.FAILED),
+    (3.0,     None,  None,    None,             TaskState.FAILED),
+    (1,       None,  None,    EPOCH * 1000,     TaskState.SUCCESS),
+    (1,       0,     "",      "2026-03-29T12:48:22Z", TaskState.SUCCESS),
+    ("1",     None,  None,    None,             TaskState.SUCCESS),
+    (1.0,     None,  None,    None,             TaskState.SUCCESS),
+    (True,    None,  None,    None,             TaskState.SUCCESS),
+    (4,       None,  None,    None,             TaskState.GENERATING),
+    (-1,      None,  None,    None,             TaskState.GENERATING),
+    ("soon",  None,  None,    None,             TaskState.GENERATING),
+    ([],      None,  None,    None,             TaskState.GENERATING),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("flag", "code", "message", "completed", "state"), ALEPH_STATES)
+def test_alephs_success_flag(flag, code, message, completed, state):
+    task = aleph(successFlag=flag, errorCode=code, errorMessage=message, completeTime=completed)
+    assert task.state is state
+
+
+class TestVideos:
+    @pytest.mark.parametrize("layers", [0, 1, 2])
+    def test_the_result_is_found_however_often_it_was_encoded(self, layers):
+        def encoded(value):
+            for _ in range(layers):
+                value = json.dumps(value)
+            return value
+
+        info = {"videoId": 394580272376856, "videoUrl": VIDEO, "imageUrl": IMAGE}
+        task = runway(videoInfo=encoded(info))
+        assert (task.result_url(), task.image_url, task.video_id) == (VIDEO, IMAGE, "394580272376856")
+        response = {"resultVideoUrl": VIDEO, "resultImageUrl": IMAGE, "taskId": "abc123"}
+        task = aleph(successFlag=1, response=encoded(response))
+        assert (task.result_url(), task.image_url) == (VIDEO, IMAGE)
+        task = market(resultJson=encoded({"resultUrls": [IMAGE, VIDEO]}))
+        assert (task.result_url(), task.image_url) == (VIDEO, IMAGE)
+
+    @pytest.mark.parametrize("urls", [[VIDEO], VIDEO, json.dumps([VIDEO]), [None, "", VIDEO], [VIDEO, IMAGE]])
+    def test_the_market_may_list_its_urls_in_any_form(self, urls):
+        assert market(resultJson=json.dumps({"resultUrls": urls})).result_url() == VIDEO
+
+    @pytest.mark.parametrize("result", NO_OBJECTS)
+    def test_a_success_without_a_result_is_an_error_of_its_own(self, result):
+        for task in (
+            runway(videoInfo=result),
+            aleph(successFlag=1, response=result),
+            market(resultJson=result),
+        ):
+            self.assert_is_a_success_without_video(task)
+
+    @pytest.mark.parametrize(
+        "url", [*NOTHING, "null", "/v.mp4", "v.mp4", "ftp://example.com/v.mp4", "https://", 5, {}]
+    )
+    def test_a_success_without_a_usable_url_is_an_error_of_its_own(self, url):
+        def named(name):
+            return {} if url is MISSING else {name: url}
+
+        self.assert_is_a_success_without_video(runway(videoInfo=named("videoUrl")))
+        self.assert_is_a_success_without_video(aleph(successFlag=1, response=named("resultVideoUrl")))
+        self.assert_is_a_success_without_video(market(resultJson=json.dumps(named("resultUrls"))))
+
+    @staticmethod
+    def assert_is_a_success_without_video(task):
+        assert task.state is TaskState.SUCCESS
+        with pytest.raises(RunwayVideoExpiredError, match=r"abc123.*no video URL") as caught:
+            task.result_url()
+        assert isinstance(caught.value, AirflowFailException)
+        assert LOGS_URL in str(caught.value)
+
+    @ALL
+    @pytest.mark.parametrize("flag", [1, "1", 1.0, True, "true"])
+    def test_an_expired_video_is_an_error_of_its_own_though_its_url_is_there(self, look, flag):
+        task = look(expireFlag=flag, successFlag=1, response={"resultVideoUrl": VIDEO})
+        assert task.expired
+        with pytest.raises(RunwayVideoExpiredError, match=r"abc123.*deleted"):
+            task.result_url()
+
+    @ALL
+    @pytest.mark.parametrize("flag", [*NOTHING, 0, "0", False, "false", "null", [], {}])
+    def test_a_video_is_not_expired_otherwise(self, look, flag):
+        assert not look(expireFlag=flag).expired
+
+
+class TestTimes:
+    FORMS = [
+        EPOCH,
+        str(EPOCH),
+        float(EPOCH),
+        EPOCH * 1000,
+        str(EPOCH * 1000),
+        "2026-03-29T12:48:22Z",
+        "2026-03-29T12:48:22.000Z",
+        "2026-03-29T12:48:22",
+        "2026-03-29T14:48:22+02:00",
+        "2026-03-29 12:48:22",
+    ]
+    NO_TIMES = [*NOTHING, "null", "yesterday", 0, "0", -1, "-1", True, [], {}, 1e300, "9" * 400, "2026-13-45"]
+
+    @pytest.mark.parametrize("moment", FORMS)
+    def test_every_form(self, moment):
+        for look in (aleph, market):
+            task = look(createTime=moment, completeTime=moment)
+            assert task.created_at == task.completed_at == CREATED
+
+    @pytest.mark.parametrize("moment", NO_TIMES)
+    def test_no_time(self, moment):
+        for look in (aleph, market):
+            task = look(createTime=moment, completeTime=moment)
+            assert task.created_at is task.completed_at is None
+        task = runway(generateTime=moment)
+        assert task.created_at is task.completed_at is None
+
+    @pytest.mark.parametrize("moment", FORMS[:5])
+    def test_generate_time_as_an_epoch_is_the_creation(self, moment):
+        task = runway(generateTime=moment)
+        assert (task.created_at, task.completed_at) == (CREATED, None)
+
+    @pytest.mark.parametrize("moment", FORMS[5:])
+    def test_generate_time_as_a_date_is_the_completion(self, moment):
+        task = runway(generateTime=moment)
+        assert (task.created_at, task.completed_at) == (None, CREATED)
+
+
+class TestOtherFields:
+    @pytest.mark.parametrize("asked", NO_OBJECTS)
+    def test_a_prompt_that_is_not_repeated(self, asked):
+        assert runway(generateParam=asked).prompt is None
+        assert aleph(paramJson=asked).prompt is None
+        assert market(param=asked).prompt is None
+        assert market(param={"input": None if asked is MISSING else asked}).prompt is None
+
+    def test_a_prompt_however_often_it_was_encoded(self):
+        given = {"prompt": '猫 "runs"', "task_id": "parent"}
+        once = json.dumps(given)
+        for asked in (given, once, json.dumps(once)):
+            assert runway(generateParam=asked).prompt == given["prompt"]
+            assert aleph(paramJson=asked).prompt == given["prompt"]
+            for param in ({"input": asked}, json.dumps({"input": asked})):
+                task = market(param=param)
+                assert (task.prompt, task.parent_task_id) == (given["prompt"], "parent")
+
+    @pytest.mark.parametrize(
+        ("parent", "read"), [*((value, None) for value in NOTHING), ("p1", "p1"), (17, "17")]
+    )
+    def test_the_parent(self, parent, read):
+        assert runway(parentTaskId=parent).parent_task_id == read
+
+    @ALL
+    @pytest.mark.parametrize(
+        ("credits", "read"),
+        [
+            (12, 12.0),
+            (110.5, 110.5),
+            ("30", 30.0),
+            (0, 0.0),
+            *((value, None) for value in [*NOTHING, "many", [], True]),
+        ],
+    )
+    def test_the_credits(self, look, credits, read):
+        assert look(creditsConsumed=credits).credits_consumed == read
+
+    @ALL
+    @pytest.mark.parametrize(
+        ("code", "read"),
+        [
+            (400, 400),
+            ("400", 400),
+            (400.0, 400),
+            ("SAFETY.INPUT", "SAFETY.INPUT"),
+            *((value, None) for value in [*NOTHING, 0, "0", "null", [], {}, True]),
+        ],
+    )
+    def test_a_failure_code_is_an_int_wherever_it_is_numeric(self, look, code, read):
+        assert look(failCode=code, errorCode=code).error_code == read
+
+    @ALL
+    @pytest.mark.parametrize("message", [*NOTHING, " ", "null", [], {}, True])
+    def test_no_failure_text(self, look, message):
+        assert look(failMsg=message, errorMessage=message).error_message is None
+
+    @ALL
+    def test_what_no_database_can_store_is_replaced(self, look):
+        text = look(failMsg="a\x00b\ud83dc", errorMessage="a\x00b\ud83dc").error_message
+        assert text == "a�b�c"
+
+
+# fmt: off
+FAILURES = [
+    # code, text, does the same request fail again
+    (400,  "Bad input",                                                    True),
+    (422,  "The value is out of range",                                    True),
+    (451,  "The image could not be fetched",                               True),
+    (500,  "Your prompt was flagged by content moderation",                True),
+    (501,  "Violates our content policy",                                  True),
+    (None, "NSFW content is not allowed, revise your prompt and try again later", True),
+    ("SAFETY.INPUT.TEXT", "",                                              True),
+    ("INPUT_PREPROCESSING.SAFETY.TEXT", None,                              True),
+    (500,  "internal error, please try again later.",                      False),
+    (501,  "generation failed",                                            False),
+    (408,  "upstream silent",                                              False),
+    (400,  "The service is busy, please try again later",                  False),
+    ("INTERNAL.BAD_OUTPUT.CODE01", None,                                   False),
+    (None, None,                                                           False),
+    ("",   "",                                                             False),
+]
+# fmt: on
+
+
+@BOTH
+@pytest.mark.parametrize(("code", "text", "final"), FAILURES)
+def test_a_failed_task_says_why_and_is_retried_where_that_can_help(look, code, text, final):
+    task = look(state="fail", failCode=code, failMsg=text)
+    with pytest.raises(RunwayTaskFailedError) as caught:
+        task.result_url()
+    error = caught.value
+    assert isinstance(error, AirflowFailException) is final
+    assert (error.error_code, error.error_message) == (code or None, text or None)
+    assert error.runway_task_id == "abc123"
+    for part in ("abc123", LOGS_URL, str(code or ""), (text or "no reason given").rstrip(".")):
+        assert part in str(error)
+
+
+def test_a_failed_task_says_what_it_cost_where_kie_ai_does():
+    with pytest.raises(RunwayTaskFailedError, match="30 credits were spent"):
+        runway(state="fail", creditsConsumed="30").result_url()
+
+
+class TestPlainData:
+    COMPLETE = RunwayTask(
+        task_id="abc123",
+        model="aleph",
+        state=TaskState.FAILED,
+        video_url=VIDEO,
+        image_url=IMAGE,
+        video_id="1",
+        parent_task_id="p",
+        prompt="猫",
+        error_code="E1",
+        error_message="broke",
+        created_at=CREATED,
+        completed_at=CREATED.replace(microsecond=123000),
+        credits_consumed=12.5,
+        expired=True,
+    )
+
+    @pytest.mark.parametrize("task", [COMPLETE, RunwayTask("a", "runway", TaskState.WAITING)])
+    def test_a_task_comes_back_from_json_unchanged(self, task):
+        assert RunwayTask.from_dict(json.loads(json.dumps(task.to_dict()))) == task
+
+    def test_what_a_later_version_added_is_left_out(self):
+        assert RunwayTask.from_dict({**self.COMPLETE.to_dict(), "resolution": "720p"}) == self.COMPLETE
+
+    def test_what_an_earlier_version_did_not_know_has_its_default(self):
+        assert RunwayTask.from_dict({"task_id": "a", "model": "runway", "state": "success"}) == RunwayTask(
+            "a", "runway", TaskState.SUCCESS
+        )

@@ -1,0 +1,159 @@
+"""What can go wrong: which of it Airflow retries, and that it survives the way through a trigger's event."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_runway import exceptions
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayCreditsError,
+    RunwayError,
+    RunwayRateLimitError,
+    RunwayRequestError,
+    RunwaySensorTimeoutError,
+    RunwayServerError,
+    RunwaySubmissionUnknownError,
+    RunwayTaskFailedError,
+    RunwayTaskNotFoundError,
+    RunwayTaskRejectedError,
+    RunwayTimeoutError,
+    RunwayValidationError,
+    RunwayVideoExpiredError,
+    error_from_dict,
+)
+
+ALL_KINDS = [
+    kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, RunwayError)
+]
+RETRIED = [RunwayRateLimitError, RunwayServerError, RunwayTaskFailedError, RunwayTimeoutError]
+NOT_RETRIED = [
+    RunwayRequestError,
+    RunwayValidationError,
+    RunwayAuthenticationError,
+    RunwayCreditsError,
+    RunwaySubmissionUnknownError,
+    RunwayTaskRejectedError,
+    RunwayTaskNotFoundError,
+    RunwayVideoExpiredError,
+]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_every_kind_is_an_airflow_exception(kind):
+    assert issubclass(kind, AirflowException)
+
+
+@pytest.mark.parametrize("kind", NOT_RETRIED)
+def test_what_a_retry_cannot_help_fails_the_task_at_once(kind):
+    assert issubclass(kind, AirflowFailException)
+
+
+@pytest.mark.parametrize("kind", RETRIED)
+def test_what_a_retry_can_help_is_retried(kind):
+    assert not issubclass(kind, AirflowFailException)
+
+
+def test_a_broken_rule_is_a_value_error():
+    assert issubclass(RunwayValidationError, ValueError)
+
+
+def test_a_rejected_task_is_caught_as_a_failed_one():
+    assert issubclass(RunwayTaskRejectedError, RunwayTaskFailedError)
+
+
+def test_the_sensors_timeout_is_airflows_own_and_ours():
+    assert issubclass(RunwaySensorTimeoutError, AirflowSensorTimeout)
+    assert issubclass(RunwaySensorTimeoutError, RunwayTimeoutError)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_creation_that_may_have_been_taken_is_never_repeated(kind):
+    surely_not_taken = {"RunwayRateLimitError", "RunwayMaintenanceError", "RunwayNotConnectedError"}
+    assert kind.repeat_creation is (kind.__name__ in surely_not_taken)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_lookup_is_repeated_on_rate_limits_and_server_errors_alone(kind):
+    assert kind.repeat_lookup is issubclass(kind, (RunwayRateLimitError, RunwayServerError))
+
+
+def make(kind: type[RunwayError]) -> RunwayError:
+    details = {"code": 500, "runway_task_id": "abc123", "retry_after": 1.5}
+    if issubclass(kind, RunwayTaskFailedError):
+        details |= {"error_code": "E1", "error_message": "broke"}
+    return kind("It broke: 猫", **details)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+class TestTransport:
+    def test_through_json(self, kind):
+        error = make(kind)
+        again = error_from_dict(json.loads(json.dumps(error.to_dict())))
+        assert type(again) is kind
+        assert str(again) == "It broke: 猫"
+        assert vars(again) == vars(error)
+
+    def test_through_json_with_nothing_but_a_text(self, kind):
+        error = kind("It broke")
+        again = error_from_dict(json.loads(json.dumps(error.to_dict())))
+        assert type(again) is kind
+        assert vars(again) == vars(error)
+
+    @pytest.mark.parametrize("transport", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy])
+    def test_to_another_process(self, kind, transport):
+        error = make(kind)
+        again = transport(error)
+        assert type(again) is kind
+        assert str(again) == str(error)
+        assert vars(again) == vars(error)
+
+    def test_can_be_made_of_nothing(self, kind):
+        assert str(kind()) == ""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"error": None},
+        {"error": "RunwayErrorOfALaterVersion", "more": 1},
+        {"error": "SystemExit"},
+        {"error": []},
+    ],
+)
+def test_an_unknown_kind_is_still_an_error_of_ours(data):
+    error = error_from_dict({**data, "message": "It broke"})
+    assert type(error) is RunwayError
+    assert str(error) == "It broke"
+
+
+def test_an_error_without_a_text_does_not_say_none():
+    assert str(error_from_dict({"error": "RunwayServerError", "message": None})) == ""
+
+
+def test_the_code_of_a_failed_task_is_its_own_where_no_other_is_known():
+    error = RunwayTaskFailedError("It broke", error_code=500)
+    assert (error.code, error.error_code) == (500, 500)
+
+
+class TestExplain:
+    def test_it_adds_what_was_asked_and_what_to_do(self):
+        error = RunwayServerError("code 500: 'oops'", code=500)
+        assert error.explain(before="Looking up: ", after="Try later.", runway_task_id="abc123") is error
+        assert str(error) == "Looking up: code 500: 'oops'. Try later."
+        assert (error.code, error.runway_task_id) == (500, "abc123")
+
+    def test_it_doubles_no_full_stop_and_keeps_the_task(self):
+        error = RunwayServerError("It broke.", runway_task_id="abc123").explain(runway_task_id="another")
+        assert str(error) == "It broke."
+        assert error.runway_task_id == "abc123"
+
+    def test_it_survives_the_transport(self):
+        error = make(RunwayTaskFailedError).explain(before="Waiting: ", after="Look there.")
+        assert str(error_from_dict(error.to_dict())) == str(pickle.loads(pickle.dumps(error))) == str(error)
