@@ -41,9 +41,9 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "state_path": {
                         "description": (
-                            "Where operators note what they have submitted, so that a retry does not submit and pay "
-                            "again: a folder that all workers share, any path or URI that ObjectStoragePath "
-                            "understands. Used on Airflow before 3.3 only; later ones have a task state store."
+                            "Where operators note what they have submitted, so that a retry does not submit "
+                            "and pay again: a folder that all workers share, any path or URI for Airflow's "
+                            "ObjectStoragePath. Used before Airflow 3.3 only, which has a task state store."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

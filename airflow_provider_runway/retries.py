@@ -17,7 +17,7 @@ class RunwayRetryPolicy(RetryPolicy):
     """
     Give a task's ``retry_policy`` the delay that kie.ai asked for.
 
-    Which errors are retried at all needs no policy: what a retry cannot help fails at once, with or without it. Any
+    Which errors are retried at all needs no policy: what a retry cannot help fails at once without one. Any
     other error, and one without a ``Retry-After``, is left to the task's own ``retries`` and ``retry_delay``.
 
     :param longest: The longest delay to accept, a ``timedelta``; a server that asks for more gets this.

@@ -12,7 +12,7 @@ from airflow_provider_runway.simulator.answers import aleph_record_info, envelop
 from airflow_provider_runway.simulator.callbacks import run_callbacks
 from airflow_provider_runway.simulator.control import PREFIX, control_routes
 from airflow_provider_runway.simulator.faults import TASK_KINDS, Fault
-from airflow_provider_runway.simulator.files import FAULT, file_routes
+from airflow_provider_runway.simulator.files import MET_FAULT, file_routes
 from airflow_provider_runway.simulator.rules import (
     DEDICATED_PATHS,
     MARKET_PATH,
@@ -63,7 +63,7 @@ async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     service.account.hosts.add(request.host)
     service.stats.arrived(request)
     fault = service.faults.take(request.method, request.path)
-    request[FAULT] = fault
+    MET_FAULT.set(fault)
     if fault is not None and fault.kind == "drop_before":
         return _drop(request)
     response: web.StreamResponse
@@ -136,7 +136,7 @@ async def _create(request: web.Request) -> web.StreamResponse:
         limited = envelope(None, 429, "The call frequency is too high, please try again later.")
         return web.json_response(limited, status=429)
     submission = read_submission(request.path, body)
-    fault = request[FAULT]
+    fault = MET_FAULT.get()
     task = service.account.create(
         submission,
         path=request.path,

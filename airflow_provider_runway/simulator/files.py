@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import mimetypes
 import secrets
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from urllib.parse import quote, urlsplit
 from aiohttp import BodyPartReader, web
 
 from airflow_provider_runway.simulator.answers import envelope
+from airflow_provider_runway.simulator.faults import Fault
 from airflow_provider_runway.simulator.rules import Refused, read_json_object
 from airflow_provider_runway.simulator.service import SERVICE
 
-#: Under this key a request carries the fault that it met.
-FAULT = "runway_simulator_fault"
+#: The fault that the request in hand has met.
+MET_FAULT: ContextVar[Fault | None] = ContextVar("met_fault", default=None)
 DOWNLOAD_SECONDS = 20 * 60
 _UPLOAD_FIELDS = ("file", "uploadPath", "fileName")
 _CHUNK = 256 * 1024
@@ -123,7 +125,7 @@ async def _serve_result(request: web.Request) -> web.StreamResponse:
 
 
 async def _serve(request: web.Request, path: Path) -> web.StreamResponse:
-    fault = request.get(FAULT)
+    fault = MET_FAULT.get()
     if fault is not None and fault.kind == "truncated_download":
         return await _serve_half(request, path)
     return web.FileResponse(path, chunk_size=_CHUNK, headers={"Accept-Ranges": "bytes"})
