@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,19 +23,6 @@ DEFAULT_UPLOAD_HOST = "https://kieai.redpandaai.co"
 USER_AGENT = f"airflow-provider-runway/{__version__}"
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
-
-#: Extras that the HTTP provider's hooks understand. They send any other extra as a header, so no other
-#: reaches them.
-_HTTP_EXTRAS = (
-    "cert",
-    "proxies",
-    "proxy",
-    "verify",
-    "verify_ssl",
-    "max_redirects",
-    "trust_env",
-    "srv_lookup",
-)
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ class RunwaySettings:
         if extras.get("webhook_hmac_key"):
             mask_secret(extras["webhook_hmac_key"])
         api = extras.get("api") or "dedicated"
-        if api not in DIALECTS:
+        if not isinstance(api, str) or api not in DIALECTS:
             raise RunwayValidationError(
                 _wrong(conn_id, "extra 'api'", api, "must be 'dedicated' or 'market'")
             )
@@ -86,9 +74,7 @@ class RunwaySettings:
                 conn_id, "extra 'upload_host'", extras.get("upload_host") or DEFAULT_UPLOAD_HOST
             ),
             timeout=_timeout(conn_id, extras.get("timeout")),
-            http_extras={
-                name: _switch(extras[name]) for name in _HTTP_EXTRAS if extras.get(name) not in (None, "")
-            },
+            http_extras=_http_extras(conn_id, extras),
         )
 
     @property
@@ -104,16 +90,16 @@ class RunwaySettings:
 
     def redact(self, body: bytes) -> bytes:
         """Return an answer without the API key, should the server have repeated it."""
-        # A key this short is a test's; replacing it everywhere would spoil the answer.
-        return body.replace(self.api_key.encode(), b"***") if len(self.api_key) >= 8 else body
+        # A test's key can be a common word; replacing it everywhere would spoil the answer's URLs.
+        if len(self.api_key) < 8 or self.api_key in self.base_url:
+            return body
+        return body.replace(self.api_key.encode(), b"***")
 
     def proxy_for(self, url: str) -> str | None:
         """Return the proxy for a URL, from the extras or (unless ``trust_env`` is off) the environment."""
         from requests.utils import get_environ_proxies, select_proxy
 
         proxies = self.http_extras.get("proxies", self.http_extras.get("proxy"))
-        if isinstance(proxies, str):
-            return proxies
         if not proxies and self.http_extras.get("trust_env", True):
             proxies = get_environ_proxies(url)
         return select_proxy(url, proxies or {})
@@ -187,9 +173,8 @@ def _http_url(conn_id: str, what: str, value: Any) -> str:
     rule = "must be a host, or an http(s) URL of one"
     if not isinstance(value, str):
         raise RunwayValidationError(_wrong(conn_id, what, value, rule))
-    url = value.strip().rstrip("/")
-    if "://" not in url:
-        url = f"https://{url}"
+    url = value.strip()
+    url = (url if "://" in url else f"https://{url}").rstrip("/")
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -219,7 +204,57 @@ def _timeout(conn_id: str, value: Any) -> tuple[float, float]:
     return connect, read
 
 
-def _switch(value: Any) -> Any:
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    return value
+def _http_extras(conn_id: str, extras: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, (read, rule) in _HTTP_EXTRAS.items():
+        value = extras.get(name)
+        if value in (None, ""):
+            continue
+        found[name] = read(value)
+        if found[name] is None:
+            raise RunwayValidationError(_wrong(conn_id, f"extra {name!r}", value, rule))
+    return found
+
+
+def _switch(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+def _switch_or_path(value: Any) -> bool | str | None:
+    switch = _switch(value)
+    return value if switch is None and isinstance(value, str) else switch
+
+
+def _certificate(value: Any) -> Any:
+    is_pair = isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+    return tuple(value) if is_pair else value if isinstance(value, str) else None
+
+
+def _proxies(value: Any) -> dict[str, str] | None:
+    if isinstance(value, str):
+        return {"http": value, "https": value}
+    is_map = isinstance(value, dict) and all(isinstance(proxy, str) for proxy in value.values())
+    return value if is_map else None
+
+
+def _count(value: Any) -> int | None:
+    text = str(value).strip()
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+_PROXY_RULE = "must be the URL of a proxy, or an object of such URLs by scheme"
+_SWITCH_RULE = "must be true or false"
+
+#: Extras that the HTTP provider's hooks understand: how each is read (``None`` for a wrong value), and its
+#: rule. Those hooks send any other extra as a header, so no other reaches them.
+_HTTP_EXTRAS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "cert": (_certificate, "must be the path of a client certificate, or a list of two: certificate and key"),
+    "proxies": (_proxies, _PROXY_RULE),
+    "proxy": (_proxies, _PROXY_RULE),
+    "verify": (_switch_or_path, "must be true, false or the path of a file of authorities"),
+    "verify_ssl": (_switch_or_path, "must be true, false or the path of a file of authorities"),
+    "max_redirects": (_count, "must be a whole number"),
+    "trust_env": (_switch, _SWITCH_RULE),
+}

@@ -16,6 +16,7 @@ import tenacity
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
 from requests import RequestException, Session
+from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ConnectTimeout, ProxyError
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
@@ -34,6 +35,7 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.hooks import files
 from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, USER_AGENT, RunwaySettings
+from airflow_provider_runway.hooks.connection_form import form_behaviour, form_widgets
 from airflow_provider_runway.polling import Poller, backoff
 
 if TYPE_CHECKING:
@@ -77,6 +79,9 @@ class RunwayHook(HttpHook):
     conn_type = "runway"
     hook_name = "Runway (kie.ai)"
     default_headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+    # Airflow before 3.2 asks the hook class for its connection form.
+    get_ui_field_behaviour = staticmethod(form_behaviour)
+    get_connection_form_widgets = staticmethod(form_widgets)
 
     def __init__(
         self, runway_conn_id: str = DEFAULT_CONN_ID, *, patience: float = PATIENCE, **kwargs: Any
@@ -124,8 +129,12 @@ class RunwayHook(HttpHook):
 
         def create() -> str:
             # A connection of its own: one kept alive may be closed by the server just as the request is sent,
-            # and nobody could tell whether it was taken.
+            # and nobody could tell whether it was taken. All sessions of a hook share its adapter, which
+            # keeps the connections.
             with self.get_conn() as session:
+                if self.adapter is None:
+                    session.mount("http://", HTTPAdapter())
+                    session.mount("https://", HTTPAdapter())
                 return answers.read_created(*self._send("POST", path, session=session, json=body))
 
         asked = f"Creating a {request.model} video ({_shortened(request.prompt)!r})"
@@ -310,7 +319,12 @@ class RunwayHook(HttpHook):
         try:
             # A redirect is no answer of kie.ai, and following one could carry the key elsewhere.
             with session.request(
-                method, url, timeout=self.settings.timeout, allow_redirects=False, **kwargs
+                method,
+                url,
+                timeout=self.settings.timeout,
+                allow_redirects=False,
+                **_connection_first(session),
+                **kwargs,
             ) as response:
                 body = self.settings.redact(response.content)
                 return response.status_code, body, response.headers.get("Retry-After")
@@ -454,7 +468,11 @@ def _video(session: Session, video_url: str, timeout: tuple[float, float]) -> It
     size = 0
     try:
         with session.get(
-            video_url, stream=True, timeout=timeout, headers={"Accept": "*/*", "Accept-Encoding": "identity"}
+            video_url,
+            stream=True,
+            timeout=timeout,
+            headers={"Accept": "*/*", "Accept-Encoding": "identity"},
+            **_connection_first(session),
         ) as response:
             if response.status_code in (403, 404, 410):
                 raise RunwayVideoExpiredError(
@@ -472,6 +490,11 @@ def _video(session: Session, video_url: str, timeout: tuple[float, float]) -> It
         raise RunwayServerError(f"broken off after {size} bytes: {error}") from error
     if not size or (expected.isdecimal() and int(expected) != size):
         raise RunwayServerError(f"broken off after {size} of {expected or 'unknown'} bytes")
+
+
+def _connection_first(session: Session) -> dict[str, Any]:
+    # A session's own proxies and certificates yield to the environment's; a request's own do not.
+    return {"proxies": dict(session.proxies), "verify": session.verify}
 
 
 def _explain_lookup(error: RunwayError, runway_task_id: str) -> RunwayError:
