@@ -1,0 +1,360 @@
+"""A connection of type ``runway``: what each of its fields does, and what is refused before any request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_runway import __version__
+from airflow_provider_runway.api.requests import GenerateVideo
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayError,
+    RunwayNotConnectedError,
+    RunwayValidationError,
+)
+from airflow_provider_runway.hooks.connection import RunwaySettings
+from airflow_provider_runway.hooks.runway import RunwayAsyncHook, RunwayHook, load_settings
+from airflow_provider_runway.simulator import Simulator
+from tests.integration.conftest import KEY
+from tests.integration.recorder import Recorder, envelope
+
+Connect = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({}, "https://api.kie.ai"),
+        ({"host": ""}, "https://api.kie.ai"),
+        ({"host": "  "}, "https://api.kie.ai"),
+        ({"host": "kie.example"}, "https://kie.example"),
+        ({"host": "kie.example", "port": 8443}, "https://kie.example:8443"),
+        ({"host": "kie.example:8443"}, "https://kie.example:8443"),
+        ({"host": "kie.example", "schema": "http"}, "http://kie.example"),
+        ({"host": "https://kie.example/"}, "https://kie.example"),
+        ({"host": "http://127.0.0.1:8089/"}, "http://127.0.0.1:8089"),
+        ({"host": "http://127.0.0.1", "port": 8089}, "http://127.0.0.1:8089"),
+        ({"host": "https://gateway.example/kie/"}, "https://gateway.example/kie"),
+    ],
+)
+def test_the_host_is_the_base_url(connect: Connect, fields: dict[str, Any], base_url: str) -> None:
+    hook = RunwayHook(connect(**fields))
+    assert hook.settings.base_url == base_url
+    assert hook.url_from_endpoint("/api/v1/chat/credit") == f"{base_url}/api/v1/chat/credit"
+
+
+@pytest.mark.parametrize("host", ["ftp://kie.example", "https://", "http://kie.example:port", "a host"])
+def test_a_host_that_is_none_is_refused_by_name(connect: Connect, host: str) -> None:
+    with pytest.raises(RunwayValidationError, match="host") as caught:
+        load_settings(connect(host=host))
+    assert host.split("//")[-1] in str(caught.value)
+    assert "runway_default" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ({"api": "v3"}, ["api", "'v3'", "dedicated", "market"]),
+        ({"api": ["market"]}, ["api", "market"]),
+        ({"timeout": "soon"}, ["timeout", "'soon'", "seconds"]),
+        ({"timeout": 0}, ["timeout", "0"]),
+        ({"timeout": -3}, ["timeout", "-3"]),
+        ({"timeout": [1, 2, 3]}, ["timeout", "[1, 2, 3]"]),
+        ({"upload_host": "ftp://files.example"}, ["upload_host", "ftp://files.example"]),
+        ({"upload_host": 7}, ["upload_host", "7"]),
+        ({"proxies": 7}, ["proxies", "7"]),
+        ({"proxies": {"https": 7}}, ["proxies", "7"]),
+        ({"verify": 7}, ["verify", "7"]),
+        ({"trust_env": "perhaps"}, ["trust_env", "'perhaps'"]),
+        ({"max_redirects": "many"}, ["max_redirects", "'many'"]),
+        ({"cert": 7}, ["cert", "7"]),
+    ],
+)
+def test_a_wrong_extra_is_refused_with_its_name_value_and_rule(
+    connect: Connect, extra: dict[str, Any], named: list[str]
+) -> None:
+    with pytest.raises(RunwayValidationError) as caught:
+        load_settings(connect(extra=extra))
+    assert all(text in str(caught.value) for text in ["runway_default", "must be", *named])
+
+
+@pytest.mark.parametrize("extra", [{"timeout": ""}, {"api": ""}, {"upload_host": None}, {"proxies": ""}])
+def test_an_empty_extra_is_one_that_is_not_set(connect: Connect, extra: dict[str, Any]) -> None:
+    settings = load_settings(connect(extra=extra))
+    assert (settings.timeout, settings.api) == ((10.0, 30.0), "dedicated")
+
+
+@pytest.mark.parametrize("password", [None, "", "   "])
+def test_a_missing_key_is_refused_before_any_request(
+    connect: Connect, recorder: Recorder, password: str | None
+) -> None:
+    hook = RunwayHook(connect(host=recorder.url, password=password))
+    with pytest.raises(RunwayAuthenticationError, match="password") as caught:
+        hook.submit(GenerateVideo("A paper boat"))
+    assert "runway_default" in str(caught.value)
+    assert recorder.requests == []
+
+
+@pytest.mark.parametrize("spoiler", ["\n", " ", "\r\nX-Injected: 1", "é", "\x00"])
+def test_a_key_that_no_key_can_be_is_refused_without_being_shown(
+    connect: Connect, recorder: Recorder, spoiler: str
+) -> None:
+    hook = RunwayHook(connect(host=recorder.url, password=f"{KEY[:20]}{spoiler}{KEY[20:]}"))
+    with pytest.raises(RunwayAuthenticationError, match="password") as caught:
+        hook.get_credits()
+    assert KEY[:20] not in str(caught.value)
+    assert KEY[20:] not in str(caught.value)
+    assert recorder.requests == []
+
+
+def test_blanks_around_a_key_are_no_part_of_it(connect: Connect, recorder: Recorder) -> None:
+    RunwayHook(connect(host=recorder.url, password=f" {KEY}\n")).get_credits()
+    assert recorder.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_connection_that_is_not_there_is_named(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+    def missing(conn_id: str) -> None:
+        raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
+
+    monkeypatch.setattr(BaseHook, "get_connection", missing)
+    with pytest.raises(RunwayError, match="runway_conn_id='nobody'"):
+        RunwayHook("nobody").get_credits()
+
+
+EXTRAS = {
+    "api": "market",
+    "callback_base_url": "https://airflow.example",
+    "webhook_hmac_key": "a-webhook-secret",
+    "upload_host": "https://files.example",
+    "timeout": 20,
+    "verify": True,
+    "X-Strange": "not ours either",
+}
+
+
+async def _ask_async(conn_id: str) -> None:
+    with pytest.raises(RunwayError):
+        await RunwayAsyncHook(conn_id, patience=0).get_task("task-1")
+
+
+def test_no_extra_travels_as_a_header(connect: Connect, recorder: Recorder, tmp_path: Path) -> None:
+    import asyncio
+
+    conn_id = connect(host=recorder.url, extra=EXTRAS)
+    RunwayHook(conn_id).get_credits()
+    asyncio.run(_ask_async(conn_id))
+    RunwayHook(conn_id).download_video(f"{recorder.url}/video.mp4", str(tmp_path / "video.mp4"))
+    assert len(recorder.requests) == 3
+    for request in recorder.requests:
+        assert not {name.lower() for name in EXTRAS} & request.headers.keys()
+        assert "a-webhook-secret" not in str(request)
+        assert "strange" not in str(request).lower()
+
+
+def test_every_request_names_package_and_version(connect: Connect, recorder: Recorder) -> None:
+    import asyncio
+
+    conn_id = connect(host=recorder.url)
+    RunwayHook(conn_id).get_credits()
+    asyncio.run(_ask_async(conn_id))
+    assert [request.headers["user-agent"] for request in recorder.requests] == [
+        f"airflow-provider-runway/{__version__}"
+    ] * 2
+
+
+def test_the_webhook_key_is_masked_in_logs(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[Any] = []
+    monkeypatch.setattr("airflow_provider_runway.hooks.connection.mask_secret", masked.append)
+    load_settings(connect(extra=EXTRAS))
+    assert masked == ["a-webhook-secret"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "timeout"),
+    [
+        ({}, (10.0, 30.0)),
+        ({"timeout": 5}, (5.0, 5.0)),
+        ({"timeout": "90"}, (10.0, 90.0)),
+        ({"timeout": [3, 60]}, (3.0, 60.0)),
+    ],
+)
+def test_every_request_has_time_outs(
+    connect: Connect,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    extra: dict[str, Any],
+    timeout: tuple[float, float],
+) -> None:
+    from requests import Session
+
+    seen: list[Any] = []
+    original = Session.send
+
+    def send(self: Session, request: Any, **kwargs: Any) -> Any:
+        seen.append(kwargs["timeout"])
+        return original(self, request, **kwargs)
+
+    monkeypatch.setattr(Session, "send", send)
+    hook = RunwayHook(connect(host=recorder.url, extra=extra))
+    hook.get_credits()
+    recorder.answer = lambda request: envelope({"taskId": "task-1"})
+    hook.submit(GenerateVideo("A paper boat"))
+    hook.download_video(f"{recorder.url}/video.mp4", str(tmp_path / "video.mp4"))
+    assert seen == [timeout] * 3
+
+
+@pytest.mark.parametrize("form", ["dict", "text"])
+def test_a_proxy_of_the_connection_is_used_before_that_of_the_environment(
+    connect: Connect, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    import asyncio
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    proxies = {"http": recorder.url} if form == "dict" else recorder.url
+    conn_id = connect(host="http://kie.invalid", extra={"proxies": proxies})
+    RunwayHook(conn_id, patience=0).get_credits()
+    asyncio.run(_ask_async(conn_id))
+    assert [request.path.split("?")[0] for request in recorder.requests] == [
+        "http://kie.invalid/api/v1/chat/credit",
+        "http://kie.invalid/api/v1/runway/record-detail",
+    ]
+
+
+def test_without_trust_env_the_environments_proxy_is_not_used(
+    connect: Connect, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    conn_id = connect(host=recorder.url, extra={"trust_env": False})
+    RunwayHook(conn_id, patience=0).get_credits()
+    asyncio.run(_ask_async(conn_id))
+    assert len(recorder.requests) == 2
+
+
+def test_certificates_are_checked_unless_the_connection_says_otherwise(connect: Connect) -> None:
+    strict = RunwayHook(connect(host="https://kie.example"))
+    lax = RunwayHook(connect("lax", host="https://kie.example", extra={"verify": False}))
+    assert strict.get_conn().verify is True
+    assert lax.get_conn().verify is False
+    context = load_settings("runway_default").ssl_context()
+    assert not isinstance(context, bool)
+    assert context.check_hostname
+    assert load_settings("lax").ssl_context() is False
+
+
+def test_the_api_extra_chooses_the_generation_of_the_api(
+    connect: Connect, runway_simulator: Simulator
+) -> None:
+    dedicated = RunwayHook(connect("dedicated", host=runway_simulator.url))
+    market = RunwayHook(connect("market", host=runway_simulator.url, extra={"api": "market"}))
+    for hook in (dedicated, market):
+        assert hook.wait_for_task(hook.submit(GenerateVideo("A paper boat")), poll_interval=0.05).video_url
+    assert [creation["path"] for creation in runway_simulator.creations] == [
+        "/api/v1/runway/generate",
+        "/api/v1/jobs/createTask",
+    ]
+
+
+def test_test_connection_reads_the_credits_and_spends_nothing(
+    connect: Connect, runway_simulator: Simulator
+) -> None:
+    connect(host=runway_simulator.url)
+    works, text = RunwayHook().test_connection()
+    assert works
+    assert "5916.25" in text
+    assert runway_simulator.balance == 5916.25
+    assert {request["method"] for request in runway_simulator.stats()["requests"]} == {"GET"}
+
+
+def test_test_connection_says_what_is_wrong_at_once(
+    connect: Connect, runway_simulator: Simulator, pauses: list[float]
+) -> None:
+    runway_simulator.add_fault("http_error", status=503, count=None)
+    connect(host=runway_simulator.url)
+    works, text = RunwayHook().test_connection()
+    assert not works
+    assert "503" in text
+    assert RunwayHook(connect("keyless", password="")).test_connection() == (
+        False,
+        "Connection 'keyless' has no API key: put the key from https://kie.ai/api-key into its password. "
+        "Nothing was sent.",
+    )
+    assert pauses == []
+
+
+def test_a_rejected_key_is_an_authentication_error(
+    connect: Connect, recorder: Recorder, pauses: list[float]
+) -> None:
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
+    with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
+        RunwayHook(connect(host=recorder.url)).get_credits()
+    assert len(recorder.requests) == 1
+
+
+def test_a_repr_does_not_show_the_key(connect: Connect) -> None:
+    hook = RunwayHook(connect(extra=EXTRAS))
+    settings = hook.settings
+    assert isinstance(settings, RunwaySettings)
+    shown = " ".join(repr(thing) for thing in (hook, settings, hook.get_conn().auth, vars(hook)))
+    assert KEY not in shown
+    assert "a-webhook-secret" not in shown
+
+
+def test_a_server_that_repeats_the_key_does_not_get_it_into_logs_or_errors(
+    connect: Connect, recorder: Recorder, pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    import asyncio
+
+    caplog.set_level(logging.DEBUG)
+    conn_id = connect(host=recorder.url)
+    hook = RunwayHook(conn_id, patience=0)
+    texts = []
+    for code, status in ((400, 200), (500, 200), (500, 500), (200, 404)):
+        recorder.answer = lambda request, code=code, status=status: envelope(
+            None, code, f"bad header {request.headers['authorization']}"
+        )._replace(status=status)
+        for ask in (
+            hook.get_credits,
+            lambda: hook.submit(GenerateVideo("A")),
+            lambda: hook.get_task("task-1"),
+        ):
+            with pytest.raises(RunwayError) as caught:
+                ask()
+            texts += [str(caught.value), repr(caught.value), repr(caught.value.__cause__)]
+        with pytest.raises(RunwayError) as caught:
+            asyncio.run(RunwayAsyncHook(conn_id, patience=0).get_task("task-1"))
+        texts += [str(caught.value), repr(caught.value), repr(caught.value.__cause__)]
+    assert KEY not in " ".join(texts)
+    assert KEY not in caplog.text
+    assert any("***" in text for text in texts)
+
+
+def test_a_redirect_is_not_followed_with_the_key(connect: Connect, recorder: Recorder) -> None:
+    import asyncio
+
+    with Recorder() as elsewhere:
+        recorder.answer = lambda request: envelope()._replace(
+            status=302, headers={"Location": f"http://localhost:{elsewhere.port}/api"}
+        )
+        conn_id = connect(host=recorder.url)
+        hook = RunwayHook(conn_id, patience=0)
+        for ask in (hook.get_credits, lambda: hook.submit(GenerateVideo("A")), lambda: hook.get_task("t")):
+            with pytest.raises(RunwayError):
+                ask()
+        asyncio.run(_ask_async(conn_id))
+        assert len(recorder.requests) == 4
+        assert elsewhere.requests == []
+
+
+def test_nobody_at_the_host_is_said_plainly(connect: Connect) -> None:
+    with pytest.raises(RunwayNotConnectedError, match=r"http://127\.0\.0\.1:9"):
+        RunwayHook(connect(host="http://127.0.0.1:9"), patience=0).get_credits()

@@ -1,0 +1,289 @@
+"""When a wait looks again, and what ends it: the video, an error that is final, or the deadline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayCreditsError,
+    RunwayError,
+    RunwayMaintenanceError,
+    RunwayNotConnectedError,
+    RunwayRateLimitError,
+    RunwayRequestError,
+    RunwayServerError,
+    RunwayTaskFailedError,
+    RunwayTaskNotFoundError,
+    RunwayTaskRejectedError,
+    RunwayTimeoutError,
+    RunwayUnreadableAnswerError,
+    RunwayVideoExpiredError,
+)
+from airflow_provider_runway.polling import Poller, WaitEnd, backoff
+
+START = 1_700_000_000.0
+VIDEO = "https://example.com/video.mp4"
+GOING_ON = (TaskState.WAITING, TaskState.QUEUEING, TaskState.GENERATING)
+PASSING = [
+    RunwayRateLimitError("code 429"),
+    RunwayServerError("code 500"),
+    RunwayMaintenanceError("code 455"),
+    RunwayNotConnectedError("no connection"),
+    RunwayUnreadableAnswerError("a gateway's page"),
+]
+FINAL = [
+    RunwayAuthenticationError("code 401"),
+    RunwayCreditsError("code 433"),
+    RunwayRequestError("code 400"),
+    RunwayTaskFailedError("code 501"),
+]
+
+
+def poller(**changes: Any) -> Poller:
+    """Return a wait of an hour that begins at ``START``."""
+    arguments: dict[str, Any] = {
+        "runway_task_id": "task-1",
+        "model": "runway",
+        "started_at": START,
+        "end_time": START + 3600,
+    }
+    return Poller(**{**arguments, **changes})
+
+
+def task(state: TaskState, **fields: Any) -> RunwayTask:
+    return RunwayTask(task_id="task-1", model="runway", state=state, **fields)
+
+
+def ended(end: WaitEnd | None) -> WaitEnd:
+    assert end is not None
+    return end
+
+
+@pytest.mark.parametrize("state", GOING_ON)
+def test_a_task_that_goes_on_is_looked_at_again(state: TaskState) -> None:
+    assert poller().on_task(task(state), START + 10) is None
+
+
+def test_a_video_ends_the_wait() -> None:
+    end = ended(poller().on_task(task(TaskState.SUCCESS, video_url=VIDEO), START + 40))
+    assert end.result().video_url == VIDEO
+
+
+def test_a_video_that_is_there_after_the_deadline_is_still_a_video() -> None:
+    end = ended(poller().on_task(task(TaskState.SUCCESS, video_url=VIDEO), START + 99_999))
+    assert end.result().video_url == VIDEO
+
+
+def test_a_failed_task_says_why_with_its_id_and_the_vendors_log_page() -> None:
+    failed = task(TaskState.FAILED, error_code=500, error_message="internal error, please try again later.")
+    end = ended(poller().on_task(failed, START + 40))
+    with pytest.raises(RunwayTaskFailedError, match="internal error, please try again later") as caught:
+        end.result()
+    assert "task-1" in str(caught.value)
+    assert "https://kie.ai/logs" in str(caught.value)
+    assert caught.value.error_code == 500
+
+
+@pytest.mark.parametrize("fields", [{"video_url": None}, {"video_url": VIDEO, "expired": True}])
+def test_a_success_without_a_video_is_an_error_of_its_own(fields: dict[str, Any]) -> None:
+    end = ended(poller().on_task(task(TaskState.SUCCESS, **fields), START + 40))
+    with pytest.raises(RunwayVideoExpiredError):
+        end.result()
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
+def test_a_look_up_that_fails_ends_nothing_before_the_deadline(error: RunwayError) -> None:
+    wait = poller()
+    for now in (START, START + 100, START + 1000, START + 3599):
+        assert wait.on_error(error, now) is None
+
+
+@pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
+def test_an_error_that_asking_again_cannot_mend_ends_the_wait_at_once(error: RunwayError) -> None:
+    end = ended(poller().on_error(error, START + 1))
+    with pytest.raises(type(error)):
+        end.result()
+
+
+def test_a_task_that_never_ends_times_out_at_the_deadline_and_not_before() -> None:
+    wait = poller()
+    assert wait.on_task(task(TaskState.GENERATING), START + 3599.9) is None
+    end = ended(wait.on_task(task(TaskState.GENERATING), START + 3600))
+    with pytest.raises(RunwayTimeoutError) as caught:
+        end.result()
+    text = str(caught.value)
+    assert "task-1" in text
+    assert "generating" in text
+    assert "charged" in text
+    assert "https://kie.ai/logs" in text
+    assert caught.value.runway_task_id == "task-1"
+
+
+def test_a_time_out_names_the_last_failure_of_a_look_up() -> None:
+    end = ended(poller().on_error(RunwayServerError("code 503: nobody home"), START + 3600))
+    with pytest.raises(RunwayTimeoutError, match="nobody home"):
+        end.result()
+
+
+def test_a_new_task_may_be_unknown_for_about_ninety_seconds() -> None:
+    wait = poller()
+    for now in (START + 1, START + 45, START + 85):
+        assert wait.on_error(RunwayTaskNotFoundError("unknown"), now) is None
+    end = ended(wait.on_error(RunwayTaskNotFoundError("unknown"), START + 95))
+    with pytest.raises(RunwayTaskNotFoundError):
+        end.result()
+
+
+def test_a_task_that_was_seen_may_be_unknown_again_for_a_while() -> None:
+    wait = poller()
+    wait.on_task(task(TaskState.GENERATING), START + 1000)
+    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 1010) is None
+    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 1100) is not None
+
+
+def test_the_pause_adapts_to_the_kind_of_task_and_its_age() -> None:
+    young, old = START + 1, START + 3000
+    video, aleph = poller(), poller(model="aleph")
+    for wait in (video, aleph):
+        wait.on_task(task(TaskState.GENERATING), young)
+    assert video.next_delay(young) >= 3
+    assert video.next_delay(young) < video.next_delay(old)
+    assert aleph.next_delay(young) > video.next_delay(young)
+    assert aleph.next_delay(old) > video.next_delay(old)
+
+
+@pytest.mark.parametrize("interval", [0.5, 7.0, 600.0])
+def test_a_chosen_interval_is_kept(interval: float) -> None:
+    wait = poller(poll_interval=interval)
+    wait.on_task(task(TaskState.GENERATING), START + 1)
+    assert wait.next_delay(START + 1) == interval
+
+
+def test_the_last_look_is_at_the_deadline() -> None:
+    wait = poller(poll_interval=600)
+    wait.on_task(task(TaskState.GENERATING), START + 3590)
+    assert wait.next_delay(START + 3590) == pytest.approx(10)
+    assert wait.next_delay(START + 3700) == 0
+
+
+def test_failures_in_a_row_are_paused_for_longer_and_longer() -> None:
+    wait = poller(poll_interval=2.0)
+    pauses = []
+    for _ in range(5):
+        wait.on_error(RunwayServerError("code 500"), START + 1)
+        pauses.append(wait.next_delay(START + 1))
+    assert pauses[0] < pauses[2] < pauses[4]
+    wait.on_task(task(TaskState.GENERATING), START + 2)
+    assert wait.next_delay(START + 2) == 2.0
+
+
+def test_a_look_is_never_before_the_servers_retry_after() -> None:
+    wait = poller()
+    wait.on_error(RunwayRateLimitError("code 429", retry_after=200.0), START)
+    assert wait.next_delay(START) >= 200
+
+
+@given(failures=st.integers(1, 10_000), retry_after=st.none() | st.floats(0, 999_999))
+def test_a_pause_after_a_failure_is_bounded_and_honours_retry_after(
+    failures: int, retry_after: float | None
+) -> None:
+    pause = backoff(failures, retry_after)
+    assert pause >= max(0.5, retry_after or 0)
+    assert pause <= max(80, (retry_after or 0) + 1)
+
+
+def test_pauses_have_jitter_so_that_many_waits_do_not_ask_at_once() -> None:
+    assert len({backoff(3, None) for _ in range(20)}) > 10
+
+
+def test_there_is_news_at_each_change_of_state_and_none_at_each_look() -> None:
+    wait = poller()
+    told = []
+    for state in [GOING_ON[0]] * 3 + [GOING_ON[1]] * 3 + [GOING_ON[2]] * 3:
+        wait.on_task(task(state), START + 1)
+        told.append(wait.news)
+    assert [index for index, news in enumerate(told) if news] == [0, 3, 6]
+    assert ["waiting" in str(told[0]), "queueing" in str(told[3]), "generating" in str(told[6])] == [True] * 3
+    assert all("task-1" in news for news in told if news)
+
+
+def test_there_is_news_at_the_first_failure_and_at_the_recovery_alone() -> None:
+    wait = poller()
+    wait.on_task(task(TaskState.GENERATING), START)
+    told = []
+    for _ in range(4):
+        wait.on_error(RunwayServerError("code 503"), START + 1)
+        told.append(wait.news)
+    for _ in range(3):
+        wait.on_task(task(TaskState.GENERATING), START + 2)
+        told.append(wait.news)
+    assert [index for index, news in enumerate(told) if news] == [0, 4]
+    assert "503" in str(told[0])
+
+
+@pytest.mark.parametrize("error", [*PASSING, *FINAL, RunwayTaskNotFoundError("unknown")], ids=repr)
+def test_an_error_goes_through_an_event_and_comes_out_as_the_same_kind(error: RunwayError) -> None:
+    error.runway_task_id, error.code, error.retry_after = "task-1", 418, 2.5
+    event = json.loads(json.dumps(WaitEnd(error=error).to_event()))
+    read = WaitEnd.from_event(event).error
+    assert type(read) is type(error)
+    assert read is not None
+    assert (str(read), read.runway_task_id, read.code, read.retry_after) == (str(error), "task-1", 418, 2.5)
+
+
+def test_a_failed_task_goes_through_an_event_with_its_code_and_words() -> None:
+    failed = task(TaskState.FAILED, error_code=400, error_message="caught by our AI moderator")
+    end = ended(poller().on_task(failed, START + 1))
+    read = WaitEnd.from_event(json.loads(json.dumps(end.to_event())))
+    assert read.task == failed
+    with pytest.raises(RunwayTaskRejectedError, match="caught by our AI moderator") as caught:
+        read.result()
+    assert (caught.value.error_code, caught.value.error_message) == (400, "caught by our AI moderator")
+
+
+def test_a_video_goes_through_an_event_whole() -> None:
+    video = task(TaskState.SUCCESS, video_url=VIDEO, image_url="https://example.com/i.jpg", video_id="7")
+    event = json.loads(json.dumps(WaitEnd(task=video).to_event()))
+    assert event["status"] == "success"
+    assert WaitEnd.from_event(event).result() == video
+
+
+@pytest.mark.parametrize(
+    "event", [None, {}, "done", [], {"status": "success"}, {"task": None, "error": None}]
+)
+def test_an_event_that_says_nothing_is_no_success(event: Any) -> None:
+    with pytest.raises(RunwayError):
+        WaitEnd.from_event(event).result()
+
+
+@given(data=st.data(), model=st.sampled_from(["runway", "aleph"]))
+def test_whatever_is_answered_the_wait_ends_at_its_deadline_after_a_bounded_number_of_looks(
+    data: st.DataObject, model: str
+) -> None:
+    """A clock of the test's own goes on by what the poller asks for."""
+    interval = data.draw(st.none() | st.floats(1, 4000))
+    wait = poller(model=model, poll_interval=interval, end_time=START + 600)
+    answers: Iterator[int] = cycle(data.draw(st.lists(st.integers(0, len(PASSING)), min_size=1, max_size=9)))
+    now, end = START, None
+    while end is None:
+        index = next(answers)
+        if index == len(PASSING):
+            end = wait.on_task(task(TaskState.GENERATING), now)
+        else:
+            end = wait.on_error(PASSING[index], now)
+        if end is None:
+            pause = wait.next_delay(now)
+            assert pause >= 0.5 or now + pause >= wait.end_time - 0.001
+            now += pause
+    assert now == pytest.approx(START + 600)
+    with pytest.raises(RunwayTimeoutError):
+        end.result()
