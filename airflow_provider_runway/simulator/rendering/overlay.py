@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 
 from PIL import Image, ImageDraw, ImageFont
@@ -22,7 +23,7 @@ def font_for(text: str, size: int) -> Font:
 
     :param size: pixels.
     """
-    if any(ord(letter) >= _LATIN_END for letter in text):
+    if any(ord(letter) >= _LATIN_END and not 0x2010 <= ord(letter) <= 0x2026 for letter in text):
         for name in ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "arial.ttf"):
             with contextlib.suppress(OSError):
                 return ImageFont.truetype(name, size)
@@ -44,7 +45,10 @@ def wrap(text: str, font: Font, width: float, lines: int) -> list[str]:
             line = candidate
             continue
         if not line:
-            cut = max(1, next((n for n in range(len(word), 0, -1) if font.getlength(word[:n]) <= width), 1))
+            fitting = bisect.bisect_right(
+                range(1, len(word) + 1), width, key=lambda n: font.getlength(word[:n])
+            )
+            cut = max(1, fitting)
             line, word = word[:cut], word[cut:]
         done.append(line)
         line = ""

@@ -1,0 +1,107 @@
+"""A simulator for each test, and the plainest client there is: it knows no rule of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_runway.simulator import Simulator
+
+TEXT_TO_VIDEO = {"prompt": "A paper boat", "duration": 5, "quality": "720p", "aspectRatio": "16:9"}
+MARKET_TEXT_TO_VIDEO = {
+    "model": "runway",
+    "input": {"prompt": "A paper boat", "duration": "5", "quality": "720p", "aspect_ratio": "16:9"},
+}
+HEADERS = {"Authorization": "Bearer key", "User-Agent": "tests/1"}
+
+
+class Client:
+    """Sends what it is told to.
+
+    :param url: the simulator's base URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.headers.update(HEADERS)
+
+    def post(self, path: str, body: Any, **options: Any) -> requests.Response:
+        return self.session.post(self.url + path, json=body, timeout=30, **options)
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.session.get(self.url + path, timeout=30, **options)
+
+    def control(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self.session.request(method, f"{self.url}/_simulator/{path}", timeout=30, **options)
+
+    def create(self, path: str = "/api/v1/runway/generate", body: Any = TEXT_TO_VIDEO) -> str:
+        answer = self.post(path, body).json()
+        assert answer["code"] == 200, answer
+        return str(answer["data"]["taskId"])
+
+    def create_on_market(self, body: Any = MARKET_TEXT_TO_VIDEO) -> str:
+        return self.create("/api/v1/jobs/createTask", body)
+
+    def extend(self, parent: str, **changes: Any) -> str:
+        body = {"taskId": parent, "prompt": "It sails on", "quality": "720p", **changes}
+        return self.create("/api/v1/runway/extend", body)
+
+    def restyle(self, video_url: str, **changes: Any) -> str:
+        body = {"prompt": "As a watercolour", "videoUrl": video_url, **changes}
+        return self.create("/api/v1/aleph/generate", body)
+
+    def detail(self, task_id: str) -> Any:
+        return self.get(f"/api/v1/runway/record-detail?taskId={task_id}").json()["data"]
+
+    def aleph_info(self, task_id: str) -> Any:
+        return self.get(f"/api/v1/aleph/record-info?taskId={task_id}").json()["data"]
+
+    def record_info(self, task_id: str) -> Any:
+        return self.get(f"/api/v1/jobs/recordInfo?taskId={task_id}").json()
+
+    def credits(self) -> float:
+        return float(self.get("/api/v1/chat/credit").json()["data"])
+
+    def upload(self, name: str, content: bytes) -> str:
+        answer = self.session.post(
+            f"{self.url}/api/file-stream-upload",
+            files={"file": (name, content)},
+            data={"uploadPath": "tests"},
+            timeout=30,
+        ).json()
+        return str(answer["data"]["downloadUrl"])
+
+
+MakeSimulator = Callable[..., Simulator]
+
+
+@pytest.fixture
+def make_simulator() -> Iterator[MakeSimulator]:
+    """Start simulators whose tasks take exactly the time they are set to, and draw nothing."""
+    started: list[Simulator] = []
+
+    def make(**settings: Any) -> Simulator:
+        simulator = Simulator(**{"spread": 0.0, "render": False, **settings})
+        simulator.start()
+        started.append(simulator)
+        return simulator
+
+    yield make
+    for simulator in started:
+        simulator.close()
+
+
+@pytest.fixture
+def simulator(make_simulator: MakeSimulator) -> Simulator:
+    """A simulator at the pace of the real service; tests put its clock forward instead of waiting."""
+    return make_simulator()
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Client:
+    return Client(simulator.url)

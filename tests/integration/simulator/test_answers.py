@@ -1,0 +1,183 @@
+"""The simulator answers as kie.ai was recorded to answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from urllib3.util import SKIP_HEADER
+
+from airflow_provider_runway.simulator import Simulator
+from tests.integration.simulator.conftest import MARKET_TEXT_TO_VIDEO, TEXT_TO_VIDEO, Client
+from tests.recorded import RECORDED
+
+SOURCE = "https://files.example.com/boat.mp4"
+
+
+def assert_same_form(answer: Any, recorded: Any, where: str = "answer") -> None:
+    """Compare names and types, however deep; values are each task's own."""
+    assert type(answer) is type(recorded), f"{where}: {answer!r} for {recorded!r}"
+    if isinstance(recorded, dict):
+        assert list(answer) == list(recorded), where
+        for name, value in recorded.items():
+            assert_same_form(answer[name], value, f"{where}.{name}")
+
+
+def assert_as_recorded(answer: Any, name: str) -> None:
+    assert_same_form(answer, RECORDED[name]["response"], name)
+
+
+def test_a_generation_passes_through_its_states_as_recorded(simulator: Simulator, client: Client) -> None:
+    created = client.post("/api/v1/runway/generate", TEXT_TO_VIDEO)
+    assert created.status_code == 200
+    assert_as_recorded(created.json(), "generate_accepted")
+    look = f"/api/v1/runway/record-detail?taskId={created.json()['data']['taskId']}"
+
+    states = [client.get(look).json()["data"]["state"]]
+    for seconds in (1, 2):
+        simulator.advance(seconds)
+        states.append(client.get(look).json()["data"]["state"])
+    assert states == ["wait", "queueing", "generating"]
+    assert_as_recorded(client.get(look).json(), "record_detail_generating")
+
+    simulator.advance(33)
+    assert client.get(look).json()["data"]["state"] == "success"
+    assert_as_recorded(client.get(look).json(), "record_detail_success")
+
+
+def test_generate_time_is_the_second_of_creation_as_text(simulator: Simulator, client: Client) -> None:
+    task_id = client.create()
+    simulator.advance(60)
+    created_at = simulator.tasks[0]["created_at"]
+    assert client.detail(task_id)["generateTime"] == str(int(created_at))
+
+
+def test_an_unknown_task_looks_like_success_without_data(client: Client) -> None:
+    answer = client.get("/api/v1/runway/record-detail?taskId=nobody")
+    assert answer.status_code == 200
+    assert answer.json() == RECORDED["record_detail_unknown_task"]["response"]
+    assert client.get("/api/v1/aleph/record-info?taskId=nobody").json()["data"] is None
+
+
+def test_aleph_answers_with_numbers_instead_of_states(simulator: Simulator, client: Client) -> None:
+    task_id = client.restyle(SOURCE, uploadCn=False)
+    running = client.get(f"/api/v1/aleph/record-info?taskId={task_id}").json()
+    assert_as_recorded(running, "aleph_record_info_running")
+    assert running["data"]["successFlag"] == 0
+    parameters = json.loads(running["data"]["paramJson"])
+    assert parameters == {"videoUrl": SOURCE, "uploadCn": False, "prompt": "As a watercolour"}
+
+    simulator.force_task(task_id, "fail")
+    failed = client.get(f"/api/v1/aleph/record-info?taskId={task_id}").json()
+    assert_as_recorded(failed, "aleph_record_info_failed")
+    assert failed["data"]["successFlag"] == 3
+    assert failed["data"]["errorCode"] == 500
+
+    simulator.force_task(task_id, "success")
+    done = client.aleph_info(task_id)
+    assert done["successFlag"] == 1
+    assert done["response"]["resultVideoUrl"].endswith(".mp4")
+
+
+def test_a_market_task_is_unknown_for_a_moment(simulator: Simulator, client: Client) -> None:
+    task_id = client.create_on_market()
+    answer = client.get(f"/api/v1/jobs/recordInfo?taskId={task_id}")
+    assert answer.status_code == 200
+    assert answer.json() == {"code": 422, "msg": "recordInfo is null", "data": None}
+    simulator.advance(1)
+    assert client.record_info(task_id)["code"] == 200
+
+
+def test_a_market_task_answers_with_json_inside_json(simulator: Simulator, client: Client) -> None:
+    created = client.post("/api/v1/jobs/createTask", MARKET_TEXT_TO_VIDEO).json()
+    assert_as_recorded(created, "market_create_accepted")
+    task_id = created["data"]["taskId"]
+    simulator.force_task(task_id, "waiting")
+    simulator.advance(1)
+    assert_as_recorded(client.record_info(task_id), "market_record_info_waiting")
+    parameters = json.loads(client.record_info(task_id)["data"]["param"])
+    assert json.loads(parameters["input"]) == MARKET_TEXT_TO_VIDEO["input"]
+
+    simulator.force_task(task_id, "queueing")
+    assert client.record_info(task_id)["data"]["state"] == "queuing"
+    simulator.force_task(task_id, "success")
+    done = client.record_info(task_id)["data"]
+    assert json.loads(done["resultJson"])["resultUrls"][0].endswith(".mp4")
+    assert done["creditsConsumed"] == 12.0
+    assert done["completeTime"] >= done["createTime"]
+
+
+def test_a_task_belongs_to_the_generation_of_the_api_that_made_it(
+    simulator: Simulator, client: Client
+) -> None:
+    dedicated, market = client.create(), client.create_on_market()
+    aleph = client.restyle(SOURCE)
+    simulator.advance(60)
+    assert client.detail(market) is None
+    assert client.aleph_info(dedicated) is None
+    assert client.detail(aleph) is None
+    assert client.record_info(dedicated)["code"] == 422
+
+
+def test_credits_are_the_balance(client: Client) -> None:
+    assert client.get("/api/v1/chat/credit").json() == RECORDED["credit"]["response"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "price"),
+    [
+        ("/api/v1/runway/generate", TEXT_TO_VIDEO, 12),
+        ("/api/v1/runway/generate", {**TEXT_TO_VIDEO, "duration": 10}, 30),
+        ("/api/v1/runway/generate", {**TEXT_TO_VIDEO, "quality": "1080p"}, 30),
+        ("/api/v1/aleph/generate", {"prompt": "Ink", "videoUrl": SOURCE}, 110),
+        ("/api/v1/jobs/createTask", MARKET_TEXT_TO_VIDEO, 12),
+    ],
+)
+def test_an_accepted_request_costs_its_price(client: Client, path: str, body: Any, price: float) -> None:
+    client.create(path, body)
+    assert client.credits() == 5916.25 - price
+
+
+def test_an_empty_account_is_told_so(make_simulator: Any) -> None:
+    simulator = make_simulator(balance=30.0)
+    client = Client(simulator.url)
+    for _ in range(2):
+        client.create()
+    refused = client.post("/api/v1/runway/generate", TEXT_TO_VIDEO)
+    assert (refused.status_code, refused.json()["code"]) == (200, 402)
+    assert client.credits() == 6.0
+    assert len(simulator.creations) == 2
+
+
+def test_the_twenty_first_creation_in_ten_seconds_is_refused(simulator: Simulator, client: Client) -> None:
+    answers = [client.post("/api/v1/runway/generate", TEXT_TO_VIDEO) for _ in range(21)]
+    assert [answer.status_code for answer in answers] == [200] * 20 + [429]
+    assert answers[-1].json()["code"] == 429
+    simulator.advance(10)
+    assert client.post("/api/v1/runway/generate", TEXT_TO_VIDEO).status_code == 200
+    assert len(simulator.creations) == 21
+
+
+def test_the_limit_can_be_switched_off(make_simulator: Any) -> None:
+    client = Client(make_simulator(rate_limit=0).url)
+    assert len({client.create() for _ in range(30)}) == 30
+
+
+@pytest.mark.parametrize("user_agent", ["", "Python-urllib/3.11", SKIP_HEADER])
+def test_an_odd_or_missing_user_agent_does_not_pass_the_edge(client: Client, user_agent: str) -> None:
+    client.session.headers["User-Agent"] = user_agent
+    answer = client.get("/api/v1/chat/credit")
+    assert (answer.status_code, answer.text) == (403, "error code: 1010")
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer ", "Basic a2V5", "key", "Bearer other"])
+def test_a_missing_or_wrong_key_is_refused_with_http_200(make_simulator: Any, header: str | None) -> None:
+    client = Client(make_simulator(api_keys=frozenset({"key"})).url)
+    client.session.headers["Authorization"] = header  # type: ignore[assignment]
+    answer = client.post("/api/v1/runway/generate", TEXT_TO_VIDEO)
+    assert (answer.status_code, answer.json()["code"]) == (200, 401)
+
+
+def test_an_unknown_address_is_a_404_of_http(client: Client) -> None:
+    assert client.get("/api/v1/runway/list").status_code == 404

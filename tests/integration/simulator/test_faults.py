@@ -1,0 +1,199 @@
+"""Troubles on demand, in process and through the control endpoint."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_runway.simulator import Fault, Simulator
+from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client
+
+CREDIT, GENERATE = "/api/v1/chat/credit", "/api/v1/runway/generate"
+
+
+def test_a_fault_hits_as_often_as_it_was_told(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("http_error", CREDIT, status=503, count=2, after=1, headers={"Retry-After": "3"})
+    answers = [client.get(CREDIT) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 503, 503, 200]
+    assert answers[1].headers["Retry-After"] == "3"
+    assert answers[1].json()["code"] == 503
+
+
+def test_a_fault_hits_its_path_and_method_only(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault(
+        "body_code", "/api/v1/*/record-*", method="get", code=455, msg="maintenance", count=None
+    )
+    assert client.get(CREDIT).json()["code"] == 200
+    assert client.post(GENERATE, TEXT_TO_VIDEO).json()["code"] == 200
+    answer = client.get("/api/v1/runway/record-detail?taskId=x")
+    assert (answer.status_code, answer.json()) == (200, {"code": 455, "msg": "maintenance", "data": None})
+    simulator.clear_faults()
+    assert client.get("/api/v1/runway/record-detail?taskId=x").json()["code"] == 200
+
+
+def test_a_gateway_answers_with_a_page(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("html", CREDIT, status=504)
+    answer = client.get(CREDIT)
+    assert answer.status_code == 504
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "<html>" in answer.text
+
+
+def test_garbage_is_no_json(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("garbage", CREDIT)
+    answer = client.get(CREDIT)
+    assert answer.status_code == 200
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        answer.json()
+
+
+@pytest.mark.parametrize(("kind", "created"), [("drop_before", 0), ("drop_after", 1)])
+def test_a_connection_is_cut_before_or_after_the_work(
+    simulator: Simulator, client: Client, kind: str, created: int
+) -> None:
+    simulator.add_fault(kind, GENERATE)
+    with pytest.raises(requests.ConnectionError):
+        client.post(GENERATE, TEXT_TO_VIDEO)
+    assert len(simulator.creations) == created
+    assert simulator.balance == 5916.25 - 12 * created
+    assert client.post(GENERATE, TEXT_TO_VIDEO).json()["code"] == 200
+
+
+@pytest.mark.parametrize("kind", ["http_error", "html", "garbage", "body_code"])
+def test_a_creation_can_be_carried_out_behind_a_bad_answer(
+    simulator: Simulator, client: Client, kind: str
+) -> None:
+    simulator.add_fault(kind, GENERATE, carried_out=True)
+    client.post(GENERATE, TEXT_TO_VIDEO)
+    assert len(simulator.creations) == 1
+
+
+def test_a_slow_answer_comes_after_the_work(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("slow", GENERATE, seconds=20)
+    with pytest.raises(requests.ReadTimeout):
+        client.session.post(client.url + GENERATE, json=TEXT_TO_VIDEO, timeout=0.5)
+    assert len(simulator.creations) == 1
+
+
+@pytest.mark.parametrize(("kind", "code"), [("moderation", 400), ("upstream_failure", 500)])
+def test_a_task_is_made_to_fail(simulator: Simulator, client: Client, kind: str, code: int) -> None:
+    simulator.add_fault(kind)
+    task_id = client.create()
+    simulator.advance(60)
+    assert client.detail(task_id)["state"] == "fail"
+    assert client.detail(task_id)["failCode"] == code
+    other = client.create()
+    simulator.advance(60)
+    assert client.detail(other)["state"] == "success"
+
+
+def test_a_stuck_task_never_ends(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("stuck")
+    task_id = client.create()
+    simulator.advance(10 * 86400)
+    assert client.detail(task_id)["state"] == "generating"
+
+
+def test_a_success_can_be_without_a_video(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("success_without_url")
+    task_id = client.create()
+    simulator.advance(60)
+    detail = client.detail(task_id)
+    assert (detail["state"], detail["videoInfo"]["videoUrl"]) == ("success", None)
+
+
+def test_a_success_can_be_expired_at_once(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("expired")
+    task_id = client.create()
+    simulator.advance(60)
+    detail = client.detail(task_id)
+    assert (detail["state"], detail["expireFlag"]) == ("success", 1)
+    answer = requests.get(detail["videoInfo"]["videoUrl"], timeout=30)
+    assert answer.status_code == 404
+
+
+def test_a_download_is_cut_in_the_middle_and_can_be_taken_up(simulator: Simulator, client: Client) -> None:
+    task_id = client.create()
+    simulator.advance(60)
+    url = client.detail(task_id)["videoInfo"]["videoUrl"]
+    whole = requests.get(url, timeout=30).content
+    simulator.add_fault("truncated_download", "/results/", count=2)
+
+    def read(**headers: str) -> bytes:
+        received = b""
+        with requests.get(url, headers=headers, timeout=30, stream=True) as answer:
+            assert int(answer.headers["Content-Length"]) <= len(whole)
+            chunks = answer.iter_content(4096)
+            try:
+                for chunk in chunks:
+                    received += chunk
+            except requests.exceptions.ChunkedEncodingError:
+                return received
+        pytest.fail("the download was not cut")
+
+    first = read()
+    assert 0 < len(first) < len(whole)
+    second = read(Range=f"bytes={len(first)}-")
+    assert whole.startswith(first + second)
+    rest = requests.get(url, headers={"Range": f"bytes={len(first + second)}-"}, timeout=30)
+    assert rest.status_code == 206
+    assert first + second + rest.content == whole
+
+
+def test_the_control_endpoint_takes_faults_and_shows_them(client: Client) -> None:
+    added = client.control("POST", "faults", json={"kind": "http_error", "path": CREDIT, "status": 500})
+    assert added.json()["faults"][0]["used"] == 0
+    assert client.get(CREDIT).status_code == 500
+    assert client.control("GET", "faults").json()["faults"][0]["used"] == 1
+    assert client.control("DELETE", "faults").json() == {"faults": []}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"path": "/"},
+        {"kind": "fire"},
+        {"kind": "slow", "second": 3},
+        {"kind": "slow", "seconds": "3"},
+        {"kind": "html", "count": 0},
+        {"kind": "html", "path": "api"},
+        ["slow"],
+        "slow",
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(client: Client, fault: Any) -> None:
+    answer = client.control("POST", "faults", json=fault)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert client.control("GET", "faults").json() == {"faults": []}
+
+
+def test_a_fault_of_an_unknown_kind_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="kind must be one of"):
+        Fault(kind="fire")
+
+
+def test_faults_leave_the_control_endpoint_alone(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("drop_before", "*", count=None)
+    assert client.control("GET", "stats").status_code == 200
+
+
+def test_an_outage_ends_with_all_tasks_known(simulator: Simulator, client: Client) -> None:
+    task_id = client.create()
+    simulator.stop()
+    with pytest.raises(requests.ConnectionError):
+        client.detail(task_id)
+    simulator.start()
+    assert client.detail(task_id)["taskId"] == task_id
+
+
+def test_stopping_does_not_wait_for_slow_answers(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("slow", GENERATE, seconds=600)
+    with pytest.raises(requests.ReadTimeout):
+        client.session.post(client.url + GENERATE, json=TEXT_TO_VIDEO, timeout=0.5)
+    began = time.monotonic()
+    simulator.stop()
+    assert time.monotonic() - began < 60

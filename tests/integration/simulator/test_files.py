@@ -1,0 +1,107 @@
+"""Uploads, download URLs and result files as a client meets them."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from airflow_provider_runway.simulator import Simulator
+from tests.integration.simulator.conftest import Client
+from tests.integration.simulator.test_answers import assert_as_recorded
+
+UPLOAD = "/api/file-stream-upload"
+
+
+@pytest.fixture
+def video_url(simulator: Simulator, client: Client) -> str:
+    task_id = client.create()
+    simulator.advance(60)
+    return str(client.detail(task_id)["videoInfo"]["videoUrl"])
+
+
+def test_an_upload_is_answered_as_recorded_and_served_back(simulator: Simulator, client: Client) -> None:
+    answer = client.session.post(
+        simulator.url + UPLOAD,
+        files={"file": ("picture.png", b"some bytes")},
+        data={"uploadPath": "images/tests", "fileName": "boat.png"},
+        timeout=30,
+    ).json()
+    assert_as_recorded(answer, "upload_stream")
+    assert answer["data"]["fileName"] == "boat.png"
+    assert answer["data"]["filePath"].endswith("/images/tests/boat.png")
+    assert answer["data"]["fileSize"] == 10
+    assert requests.get(answer["data"]["downloadUrl"], timeout=30).content == b"some bytes"
+
+
+def test_an_upload_under_the_same_name_overwrites(client: Client) -> None:
+    url = client.upload("a.txt", b"first")
+    assert client.upload("a.txt", b"second") == url
+    assert requests.get(url, timeout=30).content == b"second"
+
+
+def test_an_upload_is_deleted_after_three_days(simulator: Simulator, client: Client) -> None:
+    url = client.upload("a.txt", b"text")
+    simulator.advance(3 * 86400)
+    assert requests.get(url, timeout=30).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [({}, "uploadPath"), ({"uploadPath": "a", "path": "b"}, "path"), ({"uploadPath": "../.."}, "..")],
+)
+def test_an_upload_outside_the_rules_is_refused(client: Client, fields: dict[str, str], named: str) -> None:
+    answer = client.session.post(
+        client.url + UPLOAD, files={"file": ("a.txt", b"text")}, data=fields, timeout=30
+    ).json()
+    assert (answer["success"], answer["code"]) == (False, 400)
+    assert named in answer["msg"]
+
+
+def test_an_upload_wants_a_file(client: Client) -> None:
+    answer = client.session.post(client.url + UPLOAD, files={"uploadPath": (None, "a")}, timeout=30).json()
+    assert (answer["success"], answer["code"]) == (False, 400)
+
+
+def test_files_above_the_folder_of_uploads_cannot_be_read(simulator: Simulator) -> None:
+    answer = requests.get(f"{simulator.url}/files/%2e%2e/%2e%2e/%2e%2e/etc/passwd", timeout=30)
+    assert answer.status_code == 404
+
+
+def test_a_result_is_served_whole_and_in_parts(video_url: str) -> None:
+    whole = requests.get(video_url, timeout=30)
+    assert whole.headers["Content-Type"] == "video/mp4"
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    part = requests.get(video_url, headers={"Range": "bytes=4-7"}, timeout=30)
+    assert part.status_code == 206
+    assert part.content == whole.content[4:8] == b"ftyp"
+    assert part.headers["Content-Range"] == f"bytes 4-7/{len(whole.content)}"
+
+
+def test_a_result_has_a_thumbnail(simulator: Simulator, client: Client) -> None:
+    task_id = client.create()
+    simulator.advance(60)
+    answer = requests.get(client.detail(task_id)["videoInfo"]["imageUrl"], timeout=30)
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert answer.content.startswith(b"\xff\xd8")
+
+
+def test_a_result_is_not_there_before_the_task_has_ended(simulator: Simulator, client: Client) -> None:
+    task_id = client.create()
+    assert requests.get(f"{simulator.url}/results/{task_id}_1_1_1.mp4", timeout=30).status_code == 404
+
+
+def test_a_download_url_is_good_for_twenty_minutes(
+    simulator: Simulator, client: Client, video_url: str
+) -> None:
+    answer = client.post("/api/v1/common/download-url", {"url": video_url}).json()
+    assert answer["code"] == 200
+    assert requests.get(answer["data"], timeout=30).content == requests.get(video_url, timeout=30).content
+    assert requests.get(answer["data"] + "0", timeout=30).status_code == 403
+    simulator.advance(20 * 60)
+    assert requests.get(answer["data"], timeout=30).status_code == 403
+
+
+@pytest.mark.parametrize("body", [{"url": "https://cdn.kie.ai/files/sample-test-file.mp4"}, {"url": 5}, {}])
+def test_a_foreign_download_url_is_wrong(client: Client, body: dict[str, object]) -> None:
+    answer = client.post("/api/v1/common/download-url", body)
+    assert (answer.status_code, answer.json()["code"]) == (200, 422)
