@@ -59,7 +59,8 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_runway.hooks.runway.RunwayHook",
                 "hook-name": "Runway (kie.ai)",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "login", "port", "extra"],
+                    # Extra stays: it takes what has no field of its own, such as `proxies` and `verify`.
+                    "hidden-fields": ["schema", "login", "port"],
                     "relabeling": {"password": "API key", "host": "Base URL"},
                     "placeholders": {
                         "host": "https://api.kie.ai",
@@ -69,8 +70,8 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "api": {
                         "label": "API generation",
-                        "description": "Which routes of kie.ai to use: 'dedicated' (/api/v1/runway, /aleph) "
-                        "or 'market' (/api/v1/jobs). A task is known only to the one that created it.",
+                        "description": "Which of kie.ai's two APIs to use: 'dedicated' (/api/v1/runway and "
+                        "/api/v1/aleph) or 'market' (/api/v1/jobs). Each knows only the tasks it created.",
                         "schema": {
                             "type": ["string", "null"],
                             "enum": ["dedicated", "market"],
@@ -79,16 +80,15 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "timeout": {
                         "label": "Read time-out (seconds)",
-                        "description": "How long one request waits for data. Connecting has 10 s.",
-                        "schema": {"type": ["number", "null"], "default": 30, "minimum": 1},
+                        "description": "How long one request waits for data; empty means 30. "
+                        "Connecting has at most 10.",
+                        "schema": {"type": ["number", "null"], "minimum": 1},
                     },
                     "upload_host": {
                         "label": "Upload URL",
-                        "description": "Where files are uploaded to; a host of its own at kie.ai.",
-                        "schema": {
-                            "type": ["string", "null"],
-                            "default": "https://kieai.redpandaai.co",
-                        },
+                        "description": "Where files are uploaded to; empty means "
+                        "https://kieai.redpandaai.co, kie.ai's host for uploads.",
+                        "schema": {"type": ["string", "null"]},
                     },
                     "callback_base_url": {
                         "label": "Callback base URL",
