@@ -106,8 +106,7 @@ class RunwayTask:
             raise task_failure(self.task_id, self.error_code, self.error_message, self.credits_consumed)
         if not self.state.is_terminal:
             raise RunwayError(
-                f"Runway task {self.task_id} is still {self.state}: it has no video yet. Wait for it, for "
-                "instance with a RunwayTaskSensor.",
+                f"Runway task {self.task_id} is still {self.state}: it has no video yet.",
                 runway_task_id=self.task_id,
             )
         if self.expired:
