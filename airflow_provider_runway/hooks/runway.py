@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ConnectTimeout, ProxyError
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
@@ -507,6 +508,9 @@ def _was_never_connected(error: Exception) -> bool:
     if isinstance(error, ConnectTimeout | ProxyError):
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, SSLError):
+        # Nothing is sent before the certificate is found good; other troubles of TLS can come later.
+        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
     return isinstance(error, RequestsConnectionError) and isinstance(
         reason, ConnectTimeoutError | NewConnectionError
     )
