@@ -12,12 +12,13 @@ from typing_extensions import Self
 
 
 class Request(NamedTuple):
-    """A request as it came; header names are in lower case."""
+    """A request as it came; header names are in lower case, ``connection`` tells TCP connections apart."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    connection: int
 
 
 class Answer(NamedTuple):
@@ -71,7 +72,7 @@ class Recorder:
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.command, self.path, headers, body)
+                request = Request(self.command, self.path, headers, body, self.client_address[1])
                 recorder.requests.append(request)
                 answer = recorder.answer(request)
                 self.send_response(answer.status)
@@ -79,7 +80,6 @@ class Recorder:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
-                self.close_connection = True
 
             do_GET = do_POST = do_HEAD = _serve
 
