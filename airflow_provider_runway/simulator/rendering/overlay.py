@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import re
+import unicodedata
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,21 +15,35 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _FADE = 0.5
 _WHITE = (255, 255, 255)
 _ACCENT = (255, 196, 84)
-_LATIN_END = 0x250
+_EAST_ASIAN_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc")
+_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "arial.ttf")
+_DASHES = re.compile("[\u2010-\u2015]")
 _MARGIN, _PADDING = 32, 30
 _NOTE = "simulated by airflow-provider-runway"
 
 
-def font_for(text: str, size: int) -> Font:
-    """Return a font that has the text's letters, where one is installed.
+def font_for(text: str, size: int) -> tuple[Font, str]:
+    """Return a font for a text, and the text as that font can write it.
+
+    Pillow's own font knows hardly more than ASCII. Where no other is installed, accents are dropped and
+    letters of other scripts become question marks.
 
     :param size: pixels.
     """
-    if any(ord(letter) >= _LATIN_END and not 0x2010 <= ord(letter) <= 0x2026 for letter in text):
-        for name in ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "arial.ttf"):
-            with contextlib.suppress(OSError):
-                return ImageFont.truetype(name, size)
-    return ImageFont.load_default(size)
+    if _is_plain(text):
+        return ImageFont.load_default(size), text
+    for name in _EAST_ASIAN_FONTS * any(letter >= "\u2e80" for letter in text) + _FONTS:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(name, size), text
+    bare = "".join(
+        letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)
+    )
+    written = (_DASHES.sub("-", letter) if not _is_plain(letter) else letter for letter in bare)
+    return ImageFont.load_default(size), "".join(letter if _is_plain(letter) else "?" for letter in written)
+
+
+def _is_plain(text: str) -> bool:
+    return all(letter.isascii() or letter in "\u2018\u2019\u201c\u201d…·" for letter in text)
 
 
 def wrap(text: str, font: Font, width: float, lines: int) -> list[str]:
@@ -72,7 +88,7 @@ class Overlay:
         self._size = size
         self._seconds = plan.seconds
         self._unit = min(size) / 720
-        self._small = font_for("", self._pixels(20))
+        self._small, _ = font_for("", self._pixels(20))
         self._at_top = plan.text_at_top
         self._watermark = plan.watermark
         self._panels: list[tuple[float, Image.Image]] = []
@@ -101,10 +117,9 @@ class Overlay:
         draw.text((right, y + self._pixels(20)), clock, _WHITE, self._small, anchor="ra")
         self._draw_progress(draw, seconds)
         if self._watermark:
-            font = font_for(self._watermark, self._pixels(26))
+            font, text = font_for(self._watermark[:60], self._pixels(26))
             below = y + panel.height + margin if self._at_top else margin
             at = (self._size[0] - margin, below)
-            text = self._watermark[:60]
             draw.text(
                 at, text, _WHITE, font, anchor="ra", stroke_width=self._pixels(2), stroke_fill=(0, 0, 0)
             )
@@ -123,8 +138,8 @@ class Overlay:
         width = self._size[0] - 2 * self._pixels(_MARGIN)
         # Short prompts in large letters, long ones in smaller letters and on more lines.
         for points, limit in ((46, 2), (36, 3), (28, 5)):
-            font = font_for(segment.prompt, self._pixels(points))
-            lines = wrap(segment.prompt, font, width - 2 * padding, limit)
+            font, prompt = font_for(segment.prompt, self._pixels(points))
+            lines = wrap(prompt, font, width - 2 * padding, limit)
             if not lines[-1].endswith("…"):
                 break
         step, head = self._pixels(points * 1.3), self._pixels(54)
