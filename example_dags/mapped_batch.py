@@ -1,12 +1,12 @@
 """A mapped batch: a list of prompts becomes as many videos, however many prompts a run is given.
 
-A task group is mapped over the prompts, so each video goes its own way: a prompt that is refused fails its own
-three tasks, and the other videos are still made and stored.
+A task group is mapped over the prompts, so each video goes its own way: a prompt that is refused fails only
+its own tasks, and the other videos are still made and stored.
 """
 
 from __future__ import annotations
 
-# One import for Airflow 2.11 and 3; with Airflow 3 alone: `from airflow.sdk import DAG, Param, task, task_group`.
+# One import for Airflow 2.11 and 3; with Airflow 3 alone, import the same names from `airflow.sdk`.
 from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
 
 from airflow_provider_runway.operators.runway import RunwayDownloadOperator, RunwayGenerateOperator
