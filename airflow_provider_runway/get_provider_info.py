@@ -84,6 +84,11 @@ def get_provider_info() -> dict[str, Any]:
                         "Connecting has at most 10.",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
+                    "max_lookups_per_second": {
+                        "label": "Look-ups a second",
+                        "description": "At most so many status look-ups a second and triggerer; 0: no cap.",
+                        "schema": {"type": ["number", "null"], "default": 500, "minimum": 0},
+                    },
                     "upload_host": {
                         "label": "Upload URL",
                         "description": "Where files are uploaded to; empty means "

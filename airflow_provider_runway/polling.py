@@ -21,6 +21,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTimeoutError,
     error_from_dict,
 )
+from airflow_provider_runway.schedule import Durations, seconds_to_next_look
 
 #: Seconds in which a new task may still be unknown to kie.ai's status routes.
 GRACE = 90.0
@@ -28,9 +29,8 @@ GRACE = 90.0
 #: Longest pause in seconds after a failed look-up, unless the server asks for a longer one.
 LONGEST_BACKOFF = 60.0
 
-#: Bounds in seconds of the pause between two looks where the caller sets no interval, by model: (shortest,
-#: longest).
-_PAUSES = {"runway": (3.0, 15.0), "aleph": (5.0, 30.0)}
+#: What all waits of this process have learned.
+DURATIONS = Durations()
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,10 @@ class Poller:
     :param end_time: The deadline in epoch seconds. Wall-clock, because the wait may go on in another process.
     :param started_at: When the task was submitted or, where that is not known, when the wait began; epoch
         seconds.
-    :param poll_interval: Seconds between two looks; ``None`` follows the age of the task.
+    :param poll_interval: Seconds between two looks, kept to exactly; ``None`` follows the kind of task.
+    :param kind: The kind of task, where the wait begins with its submission; ``None`` where it was submitted
+        before, nobody knows when: then the first look comes at once and tells.
+    :param durations: How long tasks take, and where to learn it.
     """
 
     def __init__(
@@ -101,6 +104,8 @@ class Poller:
         end_time: float,
         started_at: float,
         poll_interval: float | None = None,
+        kind: str | None = None,
+        durations: Durations = DURATIONS,
     ) -> None:
         self.runway_task_id = runway_task_id
         self.model = model
@@ -112,6 +117,12 @@ class Poller:
         self.news: str | None = None
         self._last_error: RunwayError | None = None
         self._known_at = started_at
+        self._kind = kind
+        self._durations = durations
+        # Until then it was surely not being generated.
+        self._not_before = started_at if kind else None
+        self._looked_at: float | None = self._not_before
+        self._planned: float | None = None
 
     def on_task(self, task: RunwayTask, now: float) -> WaitEnd | None:
         """
@@ -126,12 +137,19 @@ class Poller:
         elif task.state is not self.state:
             self.news = f"Runway task {self.runway_task_id} is {task.state}"
         self.state, self.failures, self._last_error, self._known_at = task.state, 0, None, now
+        if self._not_before is None and task.created_at is not None:
+            self._not_before = min(now, task.created_at.timestamp())
         if task.state.is_terminal:
             try:
                 task.result_url()
             except RunwayError as error:
                 return WaitEnd(task=task, error=error)
+            self._learn(task, now)
             return WaitEnd(task=task)
+        self._kind = self._kind or _kind_of(task)
+        if task.state is not TaskState.GENERATING:
+            self._not_before = now
+        self._looked_at = now
         return self._timeout(task) if now >= self.end_time else None
 
     def on_error(self, error: RunwayError, now: float) -> WaitEnd | None:
@@ -158,17 +176,43 @@ class Poller:
 
         :param now: The time, epoch seconds.
         """
-        return max(0.0, min(self._delay(now), self.end_time - now))
+        delay = self._delay(now)
+        self._planned = now + delay
+        return max(0.0, min(delay, self.end_time - now))
 
     def _delay(self, now: float) -> float:
+        if self.state is None and self._last_error is None:
+            return self._first_delay(now)
         if self.poll_interval is not None:
-            pause = self.poll_interval
+            # Counted from when this look was due, so that the time it took does not add up.
+            due = (self._planned if self._planned is not None else now) + self.poll_interval
+            pause = max(0.0, due - now) if due > now - self.poll_interval else self.poll_interval
         else:
-            shortest, longest = _PAUSES[self.model]
-            pause = min(longest, max(shortest, (now - self.started_at) * 0.1))
+            pause = self._adaptive_delay(now)
         if self._last_error is None:
             return pause
-        return backoff(self.failures, self._last_error.retry_after, shortest=pause)
+        return backoff(self.failures, self._last_error.retry_after, shortest=min(pause, LONGEST_BACKOFF))
+
+    def _first_delay(self, now: float) -> float:
+        if self.poll_interval is not None or self._not_before is None:
+            return 0.0
+        return self._adaptive_delay(now)
+
+    def _adaptive_delay(self, now: float) -> float:
+        usual = self._durations.usual(self._kind or ("aleph" if self.model == "aleph" else "generate"))
+        if self._not_before is None:
+            return usual.pause
+        return max(0.0, seconds_to_next_look(usual, now - self._not_before))
+
+    def _learn(self, task: RunwayTask, now: float) -> None:
+        if self._not_before is None or self._looked_at is None:
+            # It was ready at the first look: nobody saw when it became so.
+            return
+        kind = self._kind or _kind_of(task)
+        pause = self._durations.usual(kind).pause
+        # It became ready between the last look and this one; after a long pause, rather towards its end.
+        ready_at = now - min(now - self._looked_at, 6 * pause) / 2
+        self._durations.record(kind, ready_at - self._not_before)
 
     def _timeout(self, task: RunwayTask | None) -> WaitEnd:
         waited = self.end_time - self.started_at
@@ -185,6 +229,12 @@ class Poller:
                 runway_task_id=self.runway_task_id,
             ),
         )
+
+
+def _kind_of(task: RunwayTask) -> str:
+    if task.model == "aleph":
+        return "aleph"
+    return "extend" if task.parent_task_id else "generate"
 
 
 def cannot_be_cancelled(runway_task_id: str) -> str:

@@ -59,6 +59,7 @@ def defer(
     poll_interval: float | None,
     started_at: float,
     end_time: float,
+    kind: str | None = None,
 ) -> None:
     """
     Give the worker back and wait in the triggerer; the task goes on in ``execute_complete``.
@@ -70,6 +71,7 @@ def defer(
     :param poll_interval: Seconds between two looks; ``None`` adapts.
     :param started_at: When the Runway task was submitted or the wait began, epoch seconds.
     :param end_time: The wait's deadline, epoch seconds.
+    :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
     """
     from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 
@@ -81,6 +83,7 @@ def defer(
             poll_interval=poll_interval,
             started_at=started_at,
             end_time=end_time,
+            kind=kind,
         ),
         method_name="execute_complete",
         timeout=timedelta(seconds=max(0.0, end_time - time.time()) + _DEFERRAL_MARGIN),

@@ -10,6 +10,7 @@ from airflow_provider_runway.api.requests import RunwayRequest, check_task_id
 from airflow_provider_runway.api.tasks import RunwayTask
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
+    RunwayError,
     RunwayRequestError,
     RunwayTaskNotFoundError,
     RunwayUnreadableAnswerError,
@@ -126,6 +127,18 @@ def not_found(runway_task_id: str, answered: str) -> RunwayTaskNotFoundError:
         f"Its record, if any: {LOGS_URL}",
         runway_task_id=runway_task_id,
     )
+
+
+def explain_lookup(error: RunwayError, runway_task_id: str) -> RunwayError:
+    """
+    Return the error of a look-up with the task that it was about in its text.
+
+    :param error: Why the look-up failed.
+    :param runway_task_id: The task that was asked for.
+    """
+    if error.runway_task_id:
+        return error
+    return error.explain(before=f"Looking up Runway task {runway_task_id}: ", runway_task_id=runway_task_id)
 
 
 def read_credits(status: int, body: bytes | str, retry_after: str | None = None) -> float:

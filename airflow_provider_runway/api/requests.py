@@ -49,6 +49,11 @@ class GenerateVideo:
     model: ClassVar[str] = "runway"
 
     @property
+    def kind(self) -> str:
+        """What its duration depends on."""
+        return f"generate-{self.duration}s-{self.quality}"
+
+    @property
     def price(self) -> float | None:
         """What it costs in credits, by kie.ai's price list."""
         return 30.0 if self.duration == 10 or self.quality == "1080p" else 12.0
@@ -94,6 +99,7 @@ class ExtendVideo:
     watermark: str | None = None
 
     model: ClassVar[str] = "runway"
+    kind: ClassVar[str] = "extend"
 
     @property
     def price(self) -> float | None:
@@ -131,6 +137,7 @@ class GenerateAlephVideo:
     upload_cn: bool = False
 
     model: ClassVar[str] = "aleph"
+    kind: ClassVar[str] = "aleph"
 
     @property
     def price(self) -> float | None:

@@ -23,6 +23,7 @@ DEFAULT_UPLOAD_HOST = "https://kieai.redpandaai.co"
 USER_AGENT = f"airflow-provider-runway/{__version__}"
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
+MAX_LOOKUPS_PER_SECOND = 500.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class RunwaySettings:
     :param api: ``dedicated`` or ``market``.
     :param upload_host: Scheme and host of the upload service.
     :param timeout: Seconds to connect, seconds to wait for data.
+    :param max_lookups_per_second: At most so many look-ups a second from one triggerer; 0 means no cap.
     :param http_extras: The extras meant for the HTTP provider's hooks.
     """
 
@@ -45,6 +47,7 @@ class RunwaySettings:
     api: str = "dedicated"
     upload_host: str = DEFAULT_UPLOAD_HOST
     timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)
+    max_lookups_per_second: float = MAX_LOOKUPS_PER_SECOND
     http_extras: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -74,6 +77,7 @@ class RunwaySettings:
                 conn_id, "extra 'upload_host'", extras.get("upload_host") or DEFAULT_UPLOAD_HOST
             ),
             timeout=_timeout(conn_id, extras.get("timeout")),
+            max_lookups_per_second=_rate(conn_id, extras.get("max_lookups_per_second")),
             http_extras=_http_extras(conn_id, extras),
         )
 
@@ -214,6 +218,19 @@ def _http_extras(conn_id: str, extras: dict[str, Any]) -> dict[str, Any]:
         if found[name] is None:
             raise RunwayValidationError(_wrong(conn_id, f"extra {name!r}", value, rule))
     return found
+
+
+def _rate(conn_id: str, value: Any) -> float:
+    if value in (None, ""):
+        return MAX_LOOKUPS_PER_SECOND
+    try:
+        rate = float(value)
+    except (TypeError, ValueError):
+        rate = -1.0
+    if not 0 <= rate < float("inf"):
+        rule = "must be a number of requests, or 0 for no cap"
+        raise RunwayValidationError(_wrong(conn_id, "extra 'max_lookups_per_second'", value, rule))
+    return rate
 
 
 def _switch(value: Any) -> bool | None:

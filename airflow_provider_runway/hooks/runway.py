@@ -12,7 +12,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
 import tenacity
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
@@ -174,6 +173,7 @@ class RunwayHook(HttpHook):
         poll_interval: float | None = None,
         timeout: float = 3600.0,
         started_at: float | None = None,
+        kind: str | None = None,
     ) -> RunwayTask:
         """
         Wait in this process until a task has its video, and return it.
@@ -182,7 +182,8 @@ class RunwayHook(HttpHook):
         :param model: ``runway`` (generate, extend) or ``aleph``.
         :param poll_interval: Seconds between two looks; ``None`` adapts to the kind of task.
         :param timeout: Seconds from ``started_at`` to the video.
-        :param started_at: When the task was submitted, epoch seconds; ``None`` means now.
+        :param started_at: When the task was submitted or the wait began, epoch seconds; ``None`` means now.
+        :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
         :raises RunwayTimeoutError: the deadline passed; the generation goes on and is charged.
         :raises RunwayError: there will be no video; the class says why.
         """
@@ -193,8 +194,10 @@ class RunwayHook(HttpHook):
             end_time=started_at + timeout,
             started_at=started_at,
             poll_interval=poll_interval,
+            kind=kind,
         )
         while True:
+            time.sleep(poller.next_delay(time.time()))
             try:
                 task = self._look_up(runway_task_id, model)
             except RunwayError as error:
@@ -205,7 +208,6 @@ class RunwayHook(HttpHook):
                 self.log.info(poller.news)
             if end is not None:
                 return end.result()
-            time.sleep(poller.next_delay(time.time()))
 
     def get_credits(self) -> float:
         """
@@ -304,7 +306,7 @@ class RunwayHook(HttpHook):
                 model=model,
             )
         except RunwayError as error:
-            raise _explain_lookup(error, runway_task_id) from None
+            raise answers.explain_lookup(error, runway_task_id) from None
 
     def _send(
         self,
@@ -387,44 +389,7 @@ class RunwayAsyncHook(HttpAsyncHook):
             retrying = tenacity.AsyncRetrying(
                 **_policy(lambda error: error.repeat_lookup, self.patience, self.log.warning)
             )
-            return await retrying(look_up, session, runway_task_id, model)
-
-
-async def look_up(session: RunwaySession, runway_task_id: str, model: str) -> RunwayTask:
-    """
-    Look a task up once, over a session that is open.
-
-    :param session: The shared session.
-    :param runway_task_id: The Runway task ID.
-    :param model: ``runway`` or ``aleph``.
-    :raises RunwayError: the look-up failed; the class says why.
-    """
-    settings = session.settings
-    dialect = settings.dialect
-    try:
-        try:
-            async with session.client.get(
-                f"{settings.base_url}{dialect.lookup(model)}",
-                params={"taskId": runway_task_id},
-                headers=session.headers,
-                proxy=session.proxy,
-                allow_redirects=False,
-            ) as response:
-                body = settings.redact(await response.read())
-                retry_after = response.headers.get("Retry-After")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            said = f"{type(error).__name__} {error}".strip()
-            raise RunwayUnreadableAnswerError(f"no answer from {settings.base_url}: {said}") from error
-        return answers.read_task(
-            dialect,
-            response.status,
-            body,
-            runway_task_id=runway_task_id,
-            model=model,
-            retry_after=retry_after,
-        )
-    except RunwayError as error:
-        raise _explain_lookup(error, runway_task_id) from None
+            return await retrying(session.look_up, runway_task_id, model)
 
 
 def load_settings(conn_id: str) -> RunwaySettings:
@@ -496,12 +461,6 @@ def _video(session: Session, video_url: str, timeout: tuple[float, float]) -> It
 def _connection_first(session: Session) -> dict[str, Any]:
     # A session's own proxies and certificates yield to the environment's; a request's own do not.
     return {"proxies": dict(session.proxies), "verify": session.verify}
-
-
-def _explain_lookup(error: RunwayError, runway_task_id: str) -> RunwayError:
-    if error.runway_task_id:
-        return error
-    return error.explain(before=f"Looking up Runway task {runway_task_id}: ", runway_task_id=runway_task_id)
 
 
 def _was_never_connected(error: Exception) -> bool:

@@ -11,8 +11,11 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from asgiref.sync import sync_to_async
 
-from airflow_provider_runway.exceptions import RunwayError, RunwayServerError
+from airflow_provider_runway.api import answers
+from airflow_provider_runway.api.tasks import RunwayTask
+from airflow_provider_runway.exceptions import RunwayError, RunwayServerError, RunwayUnreadableAnswerError
 from airflow_provider_runway.hooks.connection import USER_AGENT, RunwaySettings
+from airflow_provider_runway.hooks.pacing import Pacer
 
 #: Open connections to the API from one event loop.
 MAX_CONNECTIONS = 50
@@ -27,12 +30,52 @@ class RunwaySession:
     :param client: The aiohttp session.
     :param headers: The headers of a request to the API; the client itself carries no key.
     :param proxy: The proxy to the API, if there is one.
+    :param pacer: Spaces the requests of all who share the session.
     """
 
     settings: RunwaySettings
     client: aiohttp.ClientSession
     headers: dict[str, str]
     proxy: str | None
+    pacer: Pacer
+
+    async def look_up(self, runway_task_id: str, model: str) -> RunwayTask:
+        """
+        Look a task up once, when it is this request's turn.
+
+        :param runway_task_id: The Runway task ID.
+        :param model: ``runway`` or ``aleph``.
+        :raises RunwayError: the look-up failed; the class says why.
+        """
+        dialect = self.settings.dialect
+        async with self.pacer:
+            try:
+                status, body, retry_after = await self._get(dialect.lookup(model), {"taskId": runway_task_id})
+                task = answers.read_task(
+                    dialect, status, body, retry_after, runway_task_id=runway_task_id, model=model
+                )
+            except RunwayError as error:
+                self.pacer.told(error)
+                raise answers.explain_lookup(error, runway_task_id) from None
+        self.pacer.told(None)
+        return task
+
+    async def _get(self, path: str, params: dict[str, str]) -> tuple[int, bytes, str | None]:
+        try:
+            # A redirect is no answer of kie.ai, and following one could carry the key elsewhere.
+            async with self.client.get(
+                f"{self.settings.base_url}{path}",
+                params=params,
+                headers=self.headers,
+                proxy=self.proxy,
+                allow_redirects=False,
+            ) as response:
+                body = self.settings.redact(await response.read())
+                return response.status, body, response.headers.get("Retry-After")
+        # Before Python 3.11, asyncio's TimeoutError is one of its own.
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:  # noqa: UP041
+            said = f"{type(error).__name__} {error}".strip()
+            raise RunwayUnreadableAnswerError(f"no answer from {self.settings.base_url}: {said}") from error
 
 
 class _Shared:
@@ -93,6 +136,7 @@ async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySe
         client=client,
         headers={"Authorization": f"Bearer {settings.api_key}", "User-Agent": USER_AGENT},
         proxy=settings.proxy_for(settings.base_url),
+        pacer=Pacer(per_second=settings.max_lookups_per_second, at_once=MAX_CONNECTIONS),
     )
 
 

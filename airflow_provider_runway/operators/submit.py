@@ -166,6 +166,7 @@ class RunwaySubmitOperator(BaseOperator):
                 poll_interval=poll_interval,
                 started_at=submission.submitted_at,
                 end_time=submission.end_time,
+                kind=request.kind,
             )
         task = hook.wait_for_task(
             runway_task_id,
@@ -173,6 +174,7 @@ class RunwaySubmitOperator(BaseOperator):
             poll_interval=poll_interval,
             timeout=submission.end_time - submission.submitted_at,
             started_at=submission.submitted_at,
+            kind=request.kind,
         )
         return self._finish(context, task)
 

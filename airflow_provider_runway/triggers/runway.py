@@ -9,8 +9,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_runway.api.answers import check_lookup
 from airflow_provider_runway.exceptions import RunwayError
-from airflow_provider_runway.hooks.runway import RunwayAsyncHook, look_up
+from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import RunwaySession
 from airflow_provider_runway.polling import Poller, WaitEnd, cannot_be_cancelled
 
@@ -30,6 +31,8 @@ class RunwayTaskTrigger(BaseTrigger):
         because the trigger may go on in another process.
     :param started_at: When the Runway task was submitted or the wait began, in epoch seconds; ``None`` means
         now.
+    :param kind: The request's ``kind``, where ``started_at`` is when it was submitted: then there is no look
+        before the video can be ready.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class RunwayTaskTrigger(BaseTrigger):
         poll_interval: float | None = None,
         end_time: float | None = None,
         started_at: float | None = None,
+        kind: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self.runway_task_id = runway_task_id
@@ -48,6 +52,7 @@ class RunwayTaskTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.started_at = time.time() if started_at is None else started_at
         self.end_time = self.started_at + 3600.0 if end_time is None else end_time
+        self.kind = kind
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments. None of them is a secret: they are stored and logged."""
@@ -60,40 +65,52 @@ class RunwayTaskTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "end_time": self.end_time,
                 "started_at": self.started_at,
+                "kind": self.kind,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the wait ends, and fire the one event that says how."""
-        poller = Poller(
-            runway_task_id=self.runway_task_id,
-            model=self.model,
-            end_time=self.end_time,
-            started_at=self.started_at,
-            poll_interval=self.poll_interval,
-        )
-        hook = RunwayAsyncHook(self.runway_conn_id)
-        end: WaitEnd | None = None
-        while end is None:
-            try:
-                async with hook.shared_session() as session:
-                    end = await self._wait(session, poller)
-            except RunwayError as error:
-                # The connection cannot be read (it may be tomorrow) or cannot be right (it will not).
-                end = poller.on_error(error, time.time())
-                self._tell(poller)
-                if end is None:
-                    await asyncio.sleep(poller.next_delay(time.time()))
+        end = await self.wait()
         yield TriggerEvent(end.to_event())
 
     async def on_kill(self) -> None:
         """Say, when a person ends or clears the deferred task, that the generation goes on."""
         self.log.warning(cannot_be_cancelled(self.runway_task_id))
 
-    async def _wait(self, session: RunwaySession, poller: Poller) -> WaitEnd:
-        while True:
+    async def wait(self) -> WaitEnd:
+        """Look until the wait ends, and return how."""
+        try:
+            check_lookup(self.runway_task_id, self.model)
+        except RunwayError as error:
+            return WaitEnd(error=error)
+        poller = Poller(
+            runway_task_id=self.runway_task_id,
+            model=self.model,
+            end_time=self.end_time,
+            started_at=self.started_at,
+            poll_interval=self.poll_interval,
+            kind=self.kind,
+        )
+        hook = RunwayAsyncHook(self.runway_conn_id)
+        end: WaitEnd | None = None
+        while end is None:
             try:
-                task = await look_up(session, self.runway_task_id, self.model)
+                async with hook.shared_session() as session:
+                    end = await self._wait_with(session, poller)
+            except RunwayError as error:
+                # The connection cannot be read (it may be later) or cannot be right (it will not).
+                end = poller.on_error(error, time.time())
+                self._tell(poller)
+                if end is None:
+                    await asyncio.sleep(poller.next_delay(time.time()))
+        return end
+
+    async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
+        while True:
+            await asyncio.sleep(poller.next_delay(time.time()))
+            try:
+                task = await session.look_up(self.runway_task_id, self.model)
             except RunwayError as error:
                 end = poller.on_error(error, time.time())
             else:
@@ -101,7 +118,6 @@ class RunwayTaskTrigger(BaseTrigger):
             self._tell(poller)
             if end is not None:
                 return end
-            await asyncio.sleep(poller.next_delay(time.time()))
 
     def _tell(self, poller: Poller) -> None:
         if poller.news:

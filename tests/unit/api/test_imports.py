@@ -10,8 +10,8 @@ import pytest
 import airflow_provider_runway
 
 PACKAGE = Path(airflow_provider_runway.__file__).parent
-PURE_MODULES = [*sorted((PACKAGE / "api").glob("*.py")), PACKAGE / "polling.py"]
-ONLY_THESE_OF_OURS = ("airflow_provider_runway.api", "airflow_provider_runway.exceptions")
+PURE_MODULES = [*sorted((PACKAGE / "api").glob("*.py")), PACKAGE / "polling.py", PACKAGE / "schedule.py"]
+ONLY_THESE_OF_OURS = tuple(f"airflow_provider_runway.{name}" for name in ("api", "exceptions", "schedule"))
 DOING_IO = {
     "aiohttp",
     "airflow",

@@ -1,0 +1,62 @@
+"""Spaces the look-ups of one account on one event loop, and slows them all together when kie.ai asks to."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from types import TracebackType
+
+from airflow_provider_runway.exceptions import RunwayError, RunwayMaintenanceError, RunwayRateLimitError
+from airflow_provider_runway.polling import backoff
+
+
+class Pacer:
+    """
+    Gives each request its turn: ``async with pacer:``.
+
+    :param per_second: At most so many requests a second; 0 means no cap.
+    :param at_once: At most so many requests under way.
+    """
+
+    def __init__(self, *, per_second: float, at_once: int) -> None:
+        self._gap = 1.0 / per_second if per_second else 0.0
+        self._under_way = asyncio.Semaphore(at_once)
+        self._next_turn = 0.0
+        self._resume_at = 0.0
+        self._refusals = 0
+
+    async def __aenter__(self) -> None:
+        await self._under_way.acquire()
+        try:
+            now = time.monotonic()
+            turn = max(now, self._next_turn)
+            self._next_turn = turn + self._gap
+            if turn > now:
+                await asyncio.sleep(turn - now)
+            while (pause := self._resume_at - time.monotonic()) > 0:  # noqa: ASYNC110 - it waits for a time
+                await asyncio.sleep(pause + random.uniform(0.0, 1.0))
+        except BaseException:
+            self._under_way.release()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._under_way.release()
+
+    def told(self, error: RunwayError | None) -> None:
+        """
+        Learn from an answer: a rate limit or a maintenance slows everybody, any other answer ends that.
+
+        :param error: Why the look-up failed; ``None`` where it did not.
+        """
+        if not isinstance(error, RunwayRateLimitError | RunwayMaintenanceError):
+            self._refusals = 0
+            return
+        now = time.monotonic()
+        if now < self._resume_at:
+            # It was under way when the pause began, and says nothing new.
+            return
+        self._refusals += 1
+        self._resume_at = now + backoff(self._refusals, error.retry_after)
