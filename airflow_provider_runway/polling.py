@@ -186,7 +186,7 @@ class Poller:
         if self.poll_interval is not None:
             # Counted from when this look was due, so that the time it took does not add up.
             due = (self._planned if self._planned is not None else now) + self.poll_interval
-            pause = max(0.0, due - now) if due > now - self.poll_interval else self.poll_interval
+            pause = min(self.poll_interval, max(0.0, due - now))
         else:
             pause = self._adaptive_delay(now)
         if self._last_error is None:
@@ -201,7 +201,8 @@ class Poller:
     def _adaptive_delay(self, now: float) -> float:
         usual = self._durations.usual(self._kind or ("aleph" if self.model == "aleph" else "generate"))
         if self._not_before is None:
-            return usual.pause
+            # Nobody said when it was submitted, so it may be ready any time.
+            return seconds_to_next_look(usual, max(usual.earliest, now - self.started_at))
         return max(0.0, seconds_to_next_look(usual, now - self._not_before))
 
     def _learn(self, task: RunwayTask, now: float) -> None:

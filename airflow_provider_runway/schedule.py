@@ -100,4 +100,4 @@ def seconds_to_next_look(usual: Usual, generated_for: float) -> float:
         late = max(0.0, generated_for - usual.latest)
         pause = min(usual.longest_pause, usual.pause + late / 4)
     # Tasks that were submitted together are not to be looked at together.
-    return pause + random.uniform(-0.05, 0.05) * usual.pause
+    return pause + random.uniform(0.0, 0.1) * usual.pause

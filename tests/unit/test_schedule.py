@@ -1,0 +1,179 @@
+"""When to look: against simulated tasks whose end is known, without a clock or a network."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import pairwise
+
+import pytest
+
+from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
+from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+from airflow_provider_runway.polling import Poller
+from airflow_provider_runway.schedule import KNOWN_BEFOREHAND, Durations
+
+START = 1_800_000_000.0
+
+
+@dataclass
+class Watched:
+    """What a wait for one simulated task cost."""
+
+    looks: list[float]
+    delay: float
+
+
+def watch(
+    ready_after: float,
+    *,
+    queued_for: float = 0.0,
+    kind: str | None = "generate-5s-720p",
+    poll_interval: float | None = None,
+    durations: Durations | None = None,
+    started_after: float = 0.0,
+) -> Watched:
+    """Wait for a task that is generated for ``ready_after`` seconds once it has left the queue."""
+    begun = START + started_after
+    poller = Poller(
+        runway_task_id="task-1",
+        model="aleph" if kind == "aleph" else "runway",
+        started_at=begun,
+        end_time=START + 36_000,
+        poll_interval=poll_interval,
+        kind=kind,
+        durations=durations or Durations(),
+    )
+    ready_at = START + queued_for + ready_after
+    now, looks = begun, []
+    for _ in range(10_000):
+        now += poller.next_delay(now)
+        looks.append(now - START)
+        if now >= ready_at:
+            state = TaskState.SUCCESS
+        else:
+            state = TaskState.GENERATING if now >= START + queued_for else TaskState.QUEUEING
+        task = RunwayTask(
+            task_id="task-1",
+            model=poller.model,
+            state=state,
+            video_url="https://example.com/video.mp4" if state is TaskState.SUCCESS else None,
+            created_at=datetime.fromtimestamp(START, timezone.utc),
+        )
+        if poller.on_task(task, now):
+            return Watched(looks, now - ready_at)
+    raise AssertionError("the wait did not end")
+
+
+def watch_many(draw: Callable[[], float], count: int = 400, **how: object) -> list[Watched]:
+    return [watch(draw(), **how) for _ in range(count)]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    return random.Random(7)
+
+
+def test_tasks_of_30_to_45_seconds_take_at_most_6_looks_and_a_median_delay_of_at_most_1_5_s(
+    chance: random.Random,
+) -> None:
+    waits = watch_many(lambda: chance.uniform(30, 45))
+    assert max(len(wait.looks) for wait in waits) <= 6
+    assert statistics.median(wait.delay for wait in waits) <= 1.5
+
+
+def test_it_beats_a_fixed_interval_of_5_s_in_looks_and_in_delay(chance: random.Random) -> None:
+    ours = watch_many(lambda: chance.uniform(30, 45))
+    fixed = watch_many(lambda: chance.uniform(30, 45), poll_interval=5.0)
+    assert (
+        statistics.mean(len(wait.looks) for wait in ours) < statistics.mean(len(w.looks) for w in fixed) / 2
+    )
+    assert statistics.median(wait.delay for wait in ours) < statistics.median(wait.delay for wait in fixed)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KNOWN_BEFOREHAND) - {"generate"}))
+def test_there_is_no_look_before_the_video_can_be_ready(kind: str) -> None:
+    assert watch(2_000, kind=kind).looks[0] >= KNOWN_BEFOREHAND[kind].earliest
+
+
+def test_time_in_the_queue_does_not_count_as_generating() -> None:
+    wait = watch(35, queued_for=600)
+    in_queue = [look for look in wait.looks if look < 600]
+    assert len(in_queue) <= 600 / 30
+    fixed = watch(35, queued_for=600, poll_interval=5.0)
+    assert len(wait.looks) < len(fixed.looks) / 4
+    assert wait.delay < 3
+
+
+def test_a_late_task_is_looked_at_ever_less_often_but_never_less_than_every_15_s() -> None:
+    looks = watch(3_000).looks
+    pauses = [later - earlier for earlier, later in pairwise(looks)]
+    assert pauses[0] < 3.5
+    assert 14 < pauses[-1] <= 15.5
+
+
+def test_a_wait_for_a_task_of_unknown_age_looks_at_once() -> None:
+    assert watch(35, kind=None).looks[0] == 0
+    late = watch(35, kind=None, started_after=500)
+    assert late.looks == [500]
+
+
+def test_a_sensor_that_starts_late_takes_the_age_from_the_task() -> None:
+    """Submitted 20 s before the wait, ready after 40 s: the 10 s after the first look pass without one."""
+    looks = watch(40, kind=None, started_after=20).looks
+    assert looks[0] == 20
+    assert looks[1] >= 30
+
+
+def test_a_slower_service_is_asked_later(chance: random.Random) -> None:
+    durations = Durations()
+    before = watch_many(lambda: chance.uniform(100, 120), count=20, durations=durations)
+    after = watch_many(lambda: chance.uniform(100, 120), count=200, durations=durations)
+    assert after[0].looks[0] > 80
+    assert max(len(wait.looks) for wait in after) <= 8
+    assert len(before[0].looks) > statistics.mean(len(wait.looks) for wait in after)
+    assert statistics.median(wait.delay for wait in after) <= 3
+
+
+def test_a_faster_service_is_asked_earlier() -> None:
+    durations = Durations()
+    waits = [watch(12, durations=durations) for _ in range(60)]
+    assert waits[-1].delay < waits[0].delay / 3
+
+
+def test_one_kind_learns_nothing_from_another() -> None:
+    durations = Durations()
+    for _ in range(40):
+        watch(300, kind="extend", durations=durations)
+    assert durations.usual("generate-5s-720p") == KNOWN_BEFOREHAND["generate-5s-720p"]
+
+
+@pytest.mark.parametrize("interval", [5.0, 10.0, 30.0, 60.0])
+def test_a_fixed_interval_is_kept_exactly(interval: float) -> None:
+    looks = watch(interval * 4 - 1, poll_interval=interval).looks
+    assert looks == [0.0, interval, 2 * interval, 3 * interval, 4 * interval]
+
+
+def test_a_fixed_interval_counts_from_look_to_look_however_long_a_look_takes() -> None:
+    poller = Poller(
+        runway_task_id="task-1", model="runway", started_at=START, end_time=START + 600, poll_interval=5.0
+    )
+    task = RunwayTask(task_id="task-1", model="runway", state=TaskState.GENERATING)
+    assert poller.next_delay(START) == 0
+    poller.on_task(task, START + 1.5)
+    assert poller.next_delay(START + 1.5) == pytest.approx(3.5)
+    poller.on_task(task, START + 12)
+    assert poller.next_delay(START + 12) == 0
+
+
+def test_every_request_has_a_kind_whose_duration_is_known() -> None:
+    requests = [
+        GenerateVideo(prompt="a", duration=duration, quality=quality)
+        for duration, quality in ((5, "720p"), (10, "720p"), (5, "1080p"))
+    ]
+    extension = ExtendVideo(parent_task_id="task-1", prompt="a")
+    aleph = GenerateAlephVideo(prompt="a", video_url="https://example.com/video.mp4")
+    assert {request.kind for request in (*requests, extension, aleph)} == set(KNOWN_BEFOREHAND) - {"generate"}
