@@ -385,6 +385,7 @@ class RunwayAsyncHook(HttpAsyncHook):
         :raises RunwayTaskNotFoundError: nobody knows the ID; for about 90 s after its creation this may pass.
         :raises RunwayError: the look-up failed; the class says why.
         """
+        answers.check_lookup(runway_task_id, model)
         async with self.shared_session() as session:
             retrying = tenacity.AsyncRetrying(
                 **_policy(lambda error: error.repeat_lookup, self.patience, self.log.warning)
