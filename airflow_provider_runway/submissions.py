@@ -11,8 +11,9 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.exceptions import LOGS_URL, RunwayServerError, RunwaySubmissionUnknownError
 from airflow_provider_runway.state import StateStore
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 _KEY = "runway_submission"
 _EXCERPT = 80
+
+#: Seconds between attempts to note what became of a request that was sent.
+_PAUSES = (0.5, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,13 @@ class Submission:
     submitted_at: float
     end_time: float
     runway_task_id: str | None = None
+
+    @property
+    def fate(self) -> str:
+        """What became of it, for a log."""
+        if self.runway_task_id is None:
+            return "nobody can tell whether kie.ai took that request"
+        return f"Runway task {self.runway_task_id}, which is charged"
 
 
 def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
@@ -86,6 +97,7 @@ class SubmissionJournal:
         self._prompt = request.prompt[:_EXCERPT]
         self._try_number = try_number
         self._max_tries = max_tries
+        self._seen: dict[str, Any] | None = None
 
     def earlier(self) -> Submission | None:
         """
@@ -96,35 +108,30 @@ class SubmissionJournal:
         :raises RunwaySubmissionUnknownError: there is one, but without a Runway task ID.
         :raises RunwayServerError: the record cannot be read now.
         """
-        if self._store is None:
-            return None
-        try:
-            record = self._store.get(_KEY)
-        except Exception as error:
-            raise RunwayServerError(
-                f"The record of earlier submissions cannot be read, so nothing is submitted: {error}"
-            ) from error
+        record = self._seen = self._read()
         if record is None:
             return None
         try:
-            known = Submission(**{field.name: record[field.name] for field in fields(Submission)})
-        except KeyError as error:
+            known = Submission(**record)
+        except TypeError as error:
             raise RunwaySubmissionUnknownError(
-                f"The record of an earlier submission is damaged (no {error}): nobody can tell if a request "
+                f"The record of an earlier submission is damaged ({error}): nobody can tell if a request "
                 f"was sent. {_HOW_TO_GO_ON}"
             ) from error
         if known.max_tries != self._max_tries:
-            log.info("This task was cleared since Runway task %s: submitting anew", known.runway_task_id)
+            log.info("This task was cleared since try %d (%s): submitting anew", known.try_number, known.fate)
             return None
         if known.digest != self._digest:
-            log.info("The request has changed since Runway task %s: submitting anew", known.runway_task_id)
+            log.warning(
+                "The request has changed since try %d (%s): submitting anew", known.try_number, known.fate
+            )
             return None
         if known.runway_task_id is None:
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.submitted_at))
             raise RunwaySubmissionUnknownError(
                 f"Try {known.try_number} was about to submit the request for {known.prompt!r} at {moment}, "
                 "and ended before it noted an answer: nobody can tell whether kie.ai took it and charged it. "
-                f"{_HOW_TO_GO_ON}"
+                f"The log of that try may name its Runway task ID. {_HOW_TO_GO_ON}"
             )
         return known
 
@@ -144,22 +151,24 @@ class SubmissionJournal:
             end_time=end_time,
         )
         if self._store is not None:
+            if self._read() != self._seen:
+                raise RunwayServerError(
+                    "Another try of this task has submitted in the meantime, so this one sends nothing."
+                )
             try:
                 self._store.set(_KEY, asdict(submission))
             except Exception as error:
                 raise RunwayServerError(
                     f"The submission cannot be noted, so nothing was sent and nothing was charged: {error}"
                 ) from error
+            self._seen = asdict(submission)
         return submission
 
     def refused(self) -> None:
-        """Note that the request surely was not taken."""
-        if self._store is None:
-            return
-        try:
-            self._store.delete(_KEY)
-        except Exception:
-            log.exception("Cannot note that kie.ai refused the request: a retry will call its fate unknown")
+        """Note that the request surely was not taken. Never raises."""
+        store, self._seen = self._store, None
+        if store is not None and not _persist(lambda: store.delete(_KEY), "that kie.ai refused the request"):
+            log.error("A retry will call the fate of this request unknown, though kie.ai refused it")
 
     def accepted(self, submission: Submission, runway_task_id: str) -> Submission:
         """
@@ -185,18 +194,38 @@ class SubmissionJournal:
             else self._keep(replace(submission, end_time=now + timeout))
         )
 
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            record = None if self._store is None else self._store.get(_KEY)
+        except Exception as error:
+            raise RunwayServerError(
+                f"The record of earlier submissions cannot be read, so nothing is submitted: {error}"
+            ) from error
+        if record is None:
+            return None
+        return {field.name: record[field.name] for field in fields(Submission) if field.name in record}
+
     def _keep(self, submission: Submission) -> Submission:
-        for pause in (0.5, 2.0, None):
-            if self._store is None:
-                break
-            try:
-                self._store.set(_KEY, asdict(submission))
-                break
-            except Exception:
-                log.exception("Cannot note Runway task %s; keep this ID", submission.runway_task_id)
-                if pause is not None:
-                    time.sleep(pause)
+        store = self._store
+        if store is not None:
+            _persist(
+                lambda: store.set(_KEY, asdict(submission)),
+                f"Runway task {submission.runway_task_id}: keep this ID",
+            )
         return submission
+
+
+def _persist(write: Callable[[], None], what: str) -> bool:
+    """Write, some times if need be; tell whether it was written."""
+    for pause in (*_PAUSES, None):
+        try:
+            write()
+            return True
+        except Exception:
+            log.exception("Cannot note %s", what)
+            if pause is not None:
+                time.sleep(pause)
+    return False
 
 
 _HOW_TO_GO_ON = (

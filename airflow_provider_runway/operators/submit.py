@@ -17,6 +17,7 @@ from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwaySubmissionUnknownError,
     RunwayTaskFailedError,
+    RunwayTaskRejectedError,
     RunwayValidationError,
 )
 from airflow_provider_runway.polling import WaitEnd, cannot_be_cancelled, pause_before_creation
@@ -221,6 +222,9 @@ class RunwaySubmitOperator(BaseOperator):
             return None
         try:
             hook.get_task(earlier.runway_task_id, model=self.model).result_url()
+        except RunwayTaskRejectedError:
+            # The same request would be paid for and rejected again.
+            raise
         except RunwayTaskFailedError as error:
             self.log.info(
                 "Submitting anew, since the task of try %d has failed: %s", earlier.try_number, error

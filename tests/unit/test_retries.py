@@ -1,0 +1,52 @@
+"""The retry policy of Airflow 3.3: the delay that kie.ai asked for, and nothing else of its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+pytest.importorskip(
+    "airflow.sdk.definitions.retry_policy", reason="Airflow 3.3 and later have retry policies"
+)
+
+from airflow.sdk.definitions.retry_policy import RetryAction
+
+from airflow_provider_runway.exceptions import RunwayRateLimitError, RunwayServerError
+from airflow_provider_runway.retries import RunwayRetryPolicy
+
+
+def test_the_next_try_waits_as_long_as_the_server_asked() -> None:
+    decision = RunwayRetryPolicy().evaluate(RunwayRateLimitError("busy", retry_after=42.0), 1, 3)
+    assert decision.action is RetryAction.RETRY
+    assert decision.retry_delay == timedelta(seconds=42)
+    assert "42 s" in (decision.reason or "")
+
+
+def test_a_server_that_asks_for_too_much_gets_the_longest_delay() -> None:
+    policy = RunwayRetryPolicy(longest=timedelta(minutes=5))
+    assert policy.evaluate(RunwayServerError("busy", retry_after=86400.0), 1, 3).retry_delay == timedelta(
+        minutes=5
+    )
+
+
+@pytest.mark.parametrize("error", [RunwayServerError("down"), ValueError("not ours")])
+def test_whatever_asks_for_no_delay_is_left_to_the_tasks_own_settings(error: Exception) -> None:
+    assert RunwayRetryPolicy().evaluate(error, 1, 3).action is RetryAction.DEFAULT
+
+
+def test_it_survives_serialization() -> None:
+    policy = RunwayRetryPolicy(longest=timedelta(minutes=7))
+    assert RunwayRetryPolicy.deserialize(policy.serialize()).longest == timedelta(minutes=7)
+
+
+def test_a_dag_with_it_can_be_serialized() -> None:
+    from airflow.sdk import DAG
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    from airflow_provider_runway.operators.runway import RunwayGenerateOperator
+
+    with DAG("with_policy", schedule=None) as dag:
+        RunwayGenerateOperator(task_id="generate", prompt="p", retries=3, retry_policy=RunwayRetryPolicy())
+    read_back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert read_back.task_dict["generate"].retries == 3

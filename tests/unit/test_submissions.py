@@ -1,0 +1,263 @@
+"""The record of a submission: what a retry takes up, what it must not repeat, and when nobody can know."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
+from airflow_provider_runway.exceptions import (
+    AirflowFailException,
+    RunwayServerError,
+    RunwaySubmissionUnknownError,
+)
+from airflow_provider_runway.submissions import SubmissionJournal, digest_of
+from tests.stores import TaskStateStore, down
+
+REQUEST = GenerateVideo(prompt="A lighthouse in the fog")
+SOON = time.time() + 3600
+
+
+@pytest.fixture
+def store() -> TaskStateStore:
+    return TaskStateStore()
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts to write, noted instead of slept."""
+    noted: list[float] = []
+    clock = SimpleNamespace(time=time.time, sleep=noted.append, strftime=time.strftime, gmtime=time.gmtime)
+    monkeypatch.setattr("airflow_provider_runway.submissions.time", clock)
+    return noted
+
+
+def journal(store: Any, **changed: Any) -> SubmissionJournal:
+    return SubmissionJournal(
+        store,
+        **{
+            "request": REQUEST,
+            "runway_conn_id": "runway_default",
+            "try_number": 1,
+            "max_tries": 3,
+            **changed,
+        },
+    )
+
+
+def submitted(store: TaskStateStore, runway_task_id: str = "task-1", end_time: float = SOON) -> None:
+    first = journal(store)
+    first.accepted(first.intend(end_time), runway_task_id)
+
+
+def test_there_is_nothing_to_take_up_before_the_first_submission(store: TaskStateStore) -> None:
+    assert journal(store).earlier() is None
+
+
+def test_the_intent_is_stored_before_the_request_is_sent(store: TaskStateStore) -> None:
+    journal(store).intend(SOON)
+    (record,) = map(json.loads, store.values.values())
+    assert record["runway_task_id"] is None
+    assert record["try_number"] == 1
+    assert record["digest"] == digest_of(REQUEST, "runway_default")
+    assert abs(record["submitted_at"] - time.time()) < 60
+
+
+def test_a_retry_takes_up_the_task_that_an_earlier_try_submitted(store: TaskStateStore) -> None:
+    submitted(store, "task-1")
+    earlier = journal(store, try_number=2).earlier()
+    assert earlier is not None
+    assert (earlier.runway_task_id, earlier.try_number, earlier.end_time) == ("task-1", 1, SOON)
+
+
+def test_a_retry_after_a_refusal_finds_nothing(store: TaskStateStore) -> None:
+    first = journal(store)
+    first.intend(SOON)
+    first.refused()
+    assert journal(store, try_number=2).earlier() is None
+
+
+def test_an_intent_without_an_id_means_that_nobody_can_know(store: TaskStateStore) -> None:
+    journal(store).intend(SOON)
+    with pytest.raises(RunwaySubmissionUnknownError) as caught:
+        journal(store, try_number=2).earlier()
+    assert isinstance(caught.value, AirflowFailException)
+    text = str(caught.value)
+    for told in ("Try 1", "A lighthouse in the fog", "UTC", "https://kie.ai/logs", "clear", "resubmit"):
+        assert told in text
+
+
+def test_a_record_that_cannot_be_understood_means_that_nobody_can_know(store: TaskStateStore) -> None:
+    submitted(store)
+    (key,) = store.values
+    store.values[key] = json.dumps({"digest": "?"})
+    with pytest.raises(RunwaySubmissionUnknownError, match="damaged"):
+        journal(store, try_number=2).earlier()
+
+
+def test_a_clear_submits_anew(store: TaskStateStore) -> None:
+    submitted(store)
+    # A clear of try 1 with retries=3 gives 1 + 3.
+    assert journal(store, try_number=2, max_tries=4).earlier() is None
+
+
+def test_a_clear_submits_anew_even_where_the_fate_of_the_first_is_unknown(store: TaskStateStore) -> None:
+    journal(store).intend(SOON)
+    assert journal(store, try_number=2, max_tries=4).earlier() is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"request": replace(REQUEST, prompt="A lighthouse at noon")},
+        {"request": replace(REQUEST, aspect_ratio="9:16")},
+        {"request": replace(REQUEST, duration=10)},
+        {"runway_conn_id": "another_account"},
+    ],
+    ids=["prompt", "aspect ratio", "duration", "connection"],
+)
+def test_a_request_that_has_changed_is_a_new_request(store: TaskStateStore, changed: dict[str, Any]) -> None:
+    submitted(store)
+    assert journal(store, try_number=2, **changed).earlier() is None
+
+
+def test_a_changed_request_after_an_unknown_one_says_that_it_may_be_charged(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal(store).intend(SOON)
+    caplog.set_level(logging.INFO)
+    changed = replace(REQUEST, prompt="Another")
+    assert journal(store, try_number=2, request=changed).earlier() is None
+    assert "nobody can tell whether kie.ai took that request" in caplog.text
+
+
+def test_requests_of_different_kinds_are_told_apart() -> None:
+    requests = [
+        REQUEST,
+        ExtendVideo(parent_task_id="a", prompt=REQUEST.prompt),
+        ExtendVideo(parent_task_id="b", prompt=REQUEST.prompt),
+        GenerateAlephVideo(prompt=REQUEST.prompt, video_url="https://example.org/a.mp4"),
+    ]
+    assert len({digest_of(request, "c") for request in requests}) == len(requests)
+
+
+def test_the_same_request_in_another_process_has_the_same_digest() -> None:
+    # Written down once: a release that computes another one would pay for every running task again.
+    assert digest_of(REQUEST, "runway_default") == (
+        "10a34cf2c2d38e62e7ff4bbe5ce9504196d9a204e12ceca541350eded9451c7e"
+    )
+
+
+def test_nothing_may_be_sent_while_the_record_cannot_be_read(store: TaskStateStore) -> None:
+    store.breaks = down("get")
+    with pytest.raises(RunwayServerError, match="nothing is submitted") as caught:
+        journal(store).earlier()
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_nothing_may_be_sent_where_the_intent_cannot_be_stored(store: TaskStateStore) -> None:
+    store.breaks = down("set")
+    with pytest.raises(RunwayServerError, match="nothing was sent") as caught:
+        journal(store).intend(SOON)
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_try_that_airflow_has_given_up_sends_nothing_once_its_successor_has(store: TaskStateStore) -> None:
+    given_up = journal(store)
+    assert given_up.earlier() is None
+    successor = journal(store, try_number=2)
+    assert successor.earlier() is None
+    successor.accepted(successor.intend(SOON), "task-of-try-2")
+    with pytest.raises(RunwayServerError, match="sends nothing"):
+        given_up.intend(SOON)
+    earlier = journal(store, try_number=3).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-of-try-2"
+
+
+def test_one_try_may_submit_again_after_its_own_unknown_attempt(store: TaskStateStore) -> None:
+    first = journal(store)
+    assert first.earlier() is None
+    first.intend(SOON)
+    again = first.intend(SOON)
+    first.accepted(again, "task-2")
+    earlier = journal(store, try_number=2).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-2"
+
+
+def test_the_id_is_stored_although_the_store_fails_for_a_while(
+    store: TaskStateStore, pauses: list[float]
+) -> None:
+    first = journal(store)
+    intent = first.intend(SOON)
+    store.breaks = down("set", times=3)
+    first.accepted(intent, "task-1")
+    assert len(pauses) == 3
+    earlier = journal(store, try_number=2).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-1"
+
+
+def test_an_id_that_cannot_be_stored_is_in_the_log_and_not_an_error(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = journal(store)
+    intent = first.intend(SOON)
+    store.breaks = down("set")
+    assert first.accepted(intent, "task-1").runway_task_id == "task-1"
+    assert "task-1" in caplog.text
+    store.breaks = down(times=0)
+    with pytest.raises(RunwaySubmissionUnknownError):
+        journal(store, try_number=2).earlier()
+
+
+def test_a_refusal_that_cannot_be_stored_is_no_error_either(store: TaskStateStore) -> None:
+    first = journal(store)
+    first.intend(SOON)
+    store.breaks = down("delete")
+    first.refused()
+    store.breaks = down(times=0)
+    # Too careful rather than twice.
+    with pytest.raises(RunwaySubmissionUnknownError):
+        journal(store, try_number=2).earlier()
+
+
+def test_a_wait_goes_on_until_its_own_deadline(store: TaskStateStore) -> None:
+    submitted(store)
+    second = journal(store, try_number=2)
+    earlier = second.earlier()
+    assert earlier is not None
+    assert second.extend(earlier, 60).end_time == SOON
+
+
+def test_a_wait_whose_deadline_has_passed_gets_a_new_one_that_is_kept(store: TaskStateStore) -> None:
+    submitted(store, end_time=time.time() - 1)
+    second = journal(store, try_number=2)
+    earlier = second.earlier()
+    assert earlier is not None
+    end_time = second.extend(earlier, 600).end_time
+    assert end_time > time.time() + 500
+    third = journal(store, try_number=3).earlier()
+    assert third is not None
+    assert (third.end_time, third.runway_task_id) == (end_time, "task-1")
+
+
+def test_only_the_beginning_of_a_long_prompt_is_kept(store: TaskStateStore) -> None:
+    journal(store, request=replace(REQUEST, prompt="é" * 1800)).intend(SOON)
+    (record,) = store.values.values()
+    assert json.loads(record)["prompt"] == "é" * 80
+
+
+def test_without_a_store_every_try_submits() -> None:
+    first = journal(None)
+    assert first.earlier() is None
+    assert first.accepted(first.intend(SOON), "task-1").runway_task_id == "task-1"
+    first.refused()
+    assert journal(None, try_number=2).earlier() is None
