@@ -104,6 +104,16 @@ class LocalAirflow:
             self.processes.start(name, self._command(name), self._environment)
         self._wait_until_healthy(names or tuple(self.components), since=started, timeout=timeout)
 
+    def launch(self, name: str, component: str | None = None, config: Mapping[str, str] | None = None) -> None:
+        """Start a process of a component without waiting for it.
+
+        :param name: its name here and that of its log file; several can be of the same component
+        :param component: which component, where the name is another
+        :param config: further settings for this process alone
+        """
+        environment = {**self._environment, **(config or {})}
+        self.processes.start(name, self._command(component or name), environment)
+
     def stop(self, *names: str) -> None:
         """Stop components in an orderly way.
 
@@ -137,6 +147,9 @@ class LocalAirflow:
         command = [sys.executable, "-m", "airflow", name]
         if name == "webserver":
             command += ["--workers", "1"]
+        if name in {"scheduler", "triggerer"}:
+            # Their logs are files of this machine; a server for them would listen on every interface.
+            command += ["--skip-serve-logs"]
         return command
 
     def _make_database(self) -> None:
@@ -196,8 +209,6 @@ class LocalAirflow:
             "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.log_folder),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "2",
@@ -222,6 +233,9 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             # A busy small machine can take longer than the default 5 s to answer.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+            # A task's supervisor can notice the end of its process as late as this many seconds. With the
+            # default 5, a deferral that is over sooner looks to the scheduler like a task killed from outside.
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         }
 
     def _settings_2(self, own: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,369 @@
+"""``make chaos``: kill everything at random moments, and see whether a video was paid for twice, or lost.
+
+A real Airflow on PostgreSQL with the LocalExecutor and two triggerers asks a simulated kie.ai for hundreds of
+videos, while its processes and the simulator are killed with SIGKILL and answers are lost, late or broken. At
+the end, what the DAG asked for is compared with what was charged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from tests.chaos import plan
+from tests.chaos.verdict import Charge, Ending, Verdict, judge
+from tests.harness.local_airflow import LocalAirflow
+from tests.harness.local_postgres import LocalPostgres
+from tests.harness.local_simulator import LocalSimulator
+from tests.harness.processes import (
+    REPOSITORY,
+    HarnessError,
+    end_marked_processes,
+    free_port,
+    marked_processes,
+)
+
+FOLDER = REPOSITORY / ".chaos"
+RUN_ID = "chaos"
+API_KEY = "sk-chaos-5f3e9d0c7b1a4826"
+TRIGGERERS = ("triggerer", "triggerer-2")
+#: Seconds between a kill and the restart: some triggerers stay away long enough for the other to take over.
+AWAY = {"triggerer": (1, 20), "simulator": (0, 8), "scheduler": (0, 4), "api-server": (0, 2)}
+
+#: Requests in trouble that may lie ahead at a time.
+MOST_PENDING_FAULTS = 12
+
+SETTINGS = {
+    "AIRFLOW__CORE__PARALLELISM": "6",
+    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
+    # A dead worker is noticed after so many seconds, and a dead scheduler's tasks are taken over.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
+    # A short absence of the API server is for the task's processes to sit out.
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "10",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "10",
+}
+
+
+def main() -> int:
+    """Run it and return the exit code: 0 where nothing was charged twice and nothing lost."""
+    arguments = _arguments()
+    end_marked_processes(FOLDER / "airflow" / "components")
+    end_marked_processes(FOLDER / "simulator")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    try:
+        with ExitStack() as running:
+            return Chaos(arguments, running).run()
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything was stopped.")
+        return 130
+    except HarnessError as error:
+        print(f"\n{error}\nAll logs: {FOLDER}", file=sys.stderr)
+        return 2
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make chaos", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--tasks", type=int, default=300, help="videos to ask for")
+    parser.add_argument("--kills", type=int, default=40, help="processes to kill")
+    parser.add_argument("--pause", type=float, default=12, help="mean seconds from one kill to the next")
+    parser.add_argument("--seed", type=int, default=None, help="decides kills and faults; default: random")
+    parser.add_argument("--short", action="store_true", help="40 videos, 8 kills: some minutes")
+    parser.add_argument(
+        "--no-durable", action="store_true", help="with durable=False: shows the charges that it prevents"
+    )
+    parser.add_argument("--minutes", type=float, default=90, help="give up after so many")
+    arguments = parser.parse_args()
+    if arguments.short:
+        arguments.tasks, arguments.kills, arguments.pause = 40, 8, 8
+    if arguments.tasks < 3:
+        parser.error("--tasks must be at least 3")
+    if arguments.seed is None:
+        arguments.seed = random.SystemRandom().randrange(10**6)
+    return arguments
+
+
+class Chaos:
+    """One run.
+
+    :param arguments: those of the command line
+    :param running: stops at the end what was started
+    """
+
+    def __init__(self, arguments: argparse.Namespace, running: ExitStack) -> None:
+        self.arguments = arguments
+        self.started = time.monotonic()
+        self.kills: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self._restarts: list[tuple[float, str]] = []
+        self._chance = random.Random(arguments.seed + 2)
+        print(f"seed {arguments.seed}; logs: {FOLDER}", flush=True)
+        self.postgres = running.enter_context(LocalPostgres(FOLDER / "postgres"))
+        self.simulator = running.enter_context(
+            LocalSimulator(
+                FOLDER / "simulator",
+                options=["--speed", "2.5", "--no-render", "--balance", "1000000", "--api-key", API_KEY],
+            )
+        )
+        self.airflow = running.enter_context(
+            LocalAirflow(
+                FOLDER / "airflow",
+                dags_folder=Path(__file__).with_name("dags"),
+                connections={"runway_default": {**self.simulator.connection, "password": API_KEY}},
+                database_url=self.postgres.url,
+                config={
+                    **SETTINGS,
+                    "CHAOS_TASKS": str(arguments.tasks),
+                    "CHAOS_DURABLE": str(int(not arguments.no_durable)),
+                },
+            )
+        )
+        self._launch("triggerer-2")
+
+    def run(self) -> int:
+        """Do it, print the table, and return the exit code."""
+        self.airflow.api.trigger_dag(plan.DAG_ID, run_id=RUN_ID)
+        self._say(f"Airflow {self.airflow.version} runs; {self.arguments.tasks} videos are asked for")
+        state = self._rage()
+        # A process that Airflow has given up, but that nobody killed, may still be at work.
+        time.sleep(5)
+        self._revive(everything=True)
+        self._say(f"the run has ended ({state}); comparing")
+        verdict = self._judge()
+        leaks, marker_found = self._leaks()
+        self._print(verdict, leaks)
+        if sum(self.kills.values()) < self.arguments.kills:
+            print("The run ended before all kills had fallen: ask for more videos, or a shorter --pause.")
+            return 2
+        if not marker_found:
+            print("The search for the key looked in the wrong place: it did not even find the run's name.")
+            return 2
+        return 0 if verdict.passed and not leaks else 1
+
+    def _rage(self) -> str:
+        give_up_at = time.monotonic() + 60 * self.arguments.minutes
+        blows = plan.blows(self.arguments.kills, self.arguments.seed, self.arguments.pause)
+        faults = plan.faults(self.arguments.seed)
+        next_fault = time.monotonic()
+        next_blow = time.monotonic() + 5 + blows[0].pause if blows else float("inf")
+        next_look = 0.0
+        while time.monotonic() < give_up_at:
+            now = time.monotonic()
+            self._revive()
+            if now >= next_fault:
+                self._add_fault(next(faults))
+                next_fault = now + self._chance.uniform(1, 5)
+            if now >= next_blow and self._strike(blows[0]):
+                blows.pop(0)
+                next_blow = time.monotonic() + blows[0].pause if blows else float("inf")
+            if now >= next_look:
+                if state := self._look():
+                    return state
+                next_look = time.monotonic() + 5
+            time.sleep(0.2)
+        raise HarnessError(f"the run has not ended after {self.arguments.minutes:g} minutes")
+
+    def _strike(self, blow: plan.Blow) -> bool:
+        """Kill; tell whether there was something to kill."""
+        processes = self.airflow.processes
+        if blow.kind in ("task process", "worker"):
+            workers = self._busy_workers()
+            if not workers:
+                return False
+            worker = workers[int(blow.chance * len(workers))]
+            with suppress(psutil.NoSuchProcess):
+                tasks = worker.children(recursive=True)
+                if not tasks:
+                    return False
+                what = worker.cmdline()[0].rpartition("LocalExecutor:")[2].strip()
+                for victim in (worker, *tasks) if blow.kind == "worker" else tasks:
+                    victim.kill()
+                return self._killed(blow.kind, what)
+            return False
+        if blow.kind == "triggerer":
+            alive = [name for name in TRIGGERERS if processes.is_running(name)]
+            if not alive:
+                return False
+            name = alive[int(blow.chance * len(alive))]
+            processes.kill(name)
+        elif blow.kind == "simulator":
+            name = "simulator"
+            if not self.simulator.processes.is_running(name):
+                return False
+            self.simulator.kill()
+        else:
+            name = "api-server" if blow.kind == "API server" else "scheduler"
+            if not processes.is_running(name):
+                return False
+            if blow.kind == "scheduler alone":
+                psutil.Process(processes.pid(name)).kill()
+            else:
+                processes.kill(name)
+        away = self._chance.uniform(*AWAY[name.removesuffix("-2")])
+        self._restarts.append((time.monotonic() + away, name))
+        return self._killed(blow.kind, f"{name}, away for {away:.1f} s")
+
+    def _killed(self, kind: str, what: str) -> bool:
+        self.kills[kind] += 1
+        self._say(f"killed ({sum(self.kills.values())}): {kind} [{what}]")
+        return True
+
+    def _busy_workers(self) -> list[psutil.Process]:
+        found = []
+        for process in marked_processes(self.airflow.processes.folder):
+            with suppress(psutil.Error):
+                title = " ".join(process.cmdline())
+                # An idle one may hold the lock of the queue that all of them read.
+                if title.startswith("airflow worker -- LocalExecutor") and "<idle>" not in title:
+                    found.append(process)
+        return sorted(found, key=lambda process: process.pid)
+
+    def _revive(self, *, everything: bool = False) -> None:
+        for due, name in list(self._restarts):
+            if everything or time.monotonic() >= due:
+                self._restarts.remove((due, name))
+                if name == "simulator":
+                    self.simulator.start()
+                else:
+                    self._launch(name)
+        # Whatever else has ended by itself did so because of a kill, as its service manager would see it.
+        waiting = {name for _, name in self._restarts}
+        for name in (*self.airflow.components, "triggerer-2"):
+            if name not in waiting and not self.airflow.processes.is_running(name):
+                self._say(f"{name} has ended by itself; starting it again")
+                self._launch(name)
+
+    def _launch(self, name: str) -> None:
+        component = "triggerer" if name in TRIGGERERS else name
+        ports = ("AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT", "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT")
+        self.airflow.launch(name, component, {port: str(free_port()) for port in ports})
+
+    def _add_fault(self, fault: dict[str, Any]) -> None:
+        with suppress(requests.RequestException):
+            known = self.simulator.control("GET", "faults")["faults"]
+            # Troubles must not pile up faster than requests meet them.
+            if sum(one["count"] - one["used"] for one in known) < MOST_PENDING_FAULTS:
+                self.simulator.add_fault(**fault)
+                self.faults[fault["kind"]] += 1
+
+    def _look(self) -> str | None:
+        """Say how things stand; return the run's state once it has ended."""
+        try:
+            state = self.airflow.api.dag_run_state(plan.DAG_ID, RUN_ID)
+            states = Counter(self.airflow.api.task_states(plan.DAG_ID, RUN_ID).values())
+        except (requests.RequestException, KeyError):
+            return None
+        self._say(", ".join(f"{count} {name}" for name, count in sorted(states.items())))
+        return state if state in ("success", "failed") else None
+
+    def _judge(self) -> Verdict:
+        api = self.airflow.api
+        api.wait_until("the API server", lambda: api.health() or None, timeout=120)
+        asked = plan.prompts(self.arguments.tasks)
+        endings, watched = [], {}
+        for ti in api.task_instances(plan.DAG_ID, RUN_ID):
+            name, index, state = ti["task_id"], ti["map_index"], ti["state"]
+            if name == "watched":
+                if index >= 0 and (runway_task_id := self._watched_task(index)):
+                    watched[runway_task_id] = state == "success"
+                continue
+            returned = api.xcom(plan.DAG_ID, RUN_ID, name, map_index=index) if state == "success" else None
+            error = None if state == "success" else self._error(name, index, ti["try_number"])
+            endings.append(Ending(asked[name][index], state, returned, error))
+        stats = self.simulator.stats()
+        failed = {task["task_id"] for task in stats["tasks"] if task["state"] == "fail"}
+        charges = [
+            Charge(made["body"]["prompt"], made["task_id"], made["task_id"] in failed)
+            for made in stats["creations"]
+        ]
+        return judge(charges, endings, watched)
+
+    def _watched_task(self, index: int) -> str | None:
+        path = f"/dags/{plan.DAG_ID}/dagRuns/{RUN_ID}/taskInstances/watched/{index}"
+        fields = self.airflow.api.request("GET", path)["rendered_fields"]
+        return str(fields["runway_task_id"]) if "runway_task_id" in fields else None
+
+    def _error(self, task_id: str, index: int, try_number: int) -> str:
+        folder = self.airflow.log_folder / f"dag_id={plan.DAG_ID}" / f"run_id={RUN_ID}" / f"task_id={task_id}"
+        log = folder / f"map_index={index}" / f"attempt={try_number}.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        # The last exception of the last try is what ended the task.
+        _, found, rest = text.rpartition('"exc_type":"')
+        return rest.partition('"')[0] if found else "no exception"
+
+    def _leaks(self) -> tuple[list[str], bool]:
+        """Search database and logs for the key; also tell whether the search finds what is surely there."""
+        leaks, markers = [], 0
+        files = [path for path in FOLDER.rglob("*.log") if path.is_file()]
+        for name, text in [
+            ("the database", self.postgres.dump()),
+            *((str(path), path.read_text(errors="replace")) for path in files),
+        ]:
+            markers += plan.DAG_ID in text
+            if API_KEY in text:
+                leaks.append(name)
+        if self.simulator.stats()["violations"]:
+            leaks.append("requests to result hosts")
+        return leaks, markers >= 2
+
+    def _print(self, verdict: Verdict, leaks: list[str]) -> None:
+        seconds = time.monotonic() - self.started
+        durable = "durable=False" if self.arguments.no_durable else "durable=True"
+        unknown = f"{verdict.unknown_charged} charged, {verdict.unknown_not_charged} not"
+        rows: list[tuple[str, object]] = [
+            ("asked", verdict.asked),
+            ("charged", verdict.charged),
+            ("failed at kie.ai and rightly made anew", verdict.failed_generations),
+            ("delivered", verdict.delivered),
+            ("**charged twice**", f"**{len(verdict.charged_twice)}**"),
+            ("**lost** (charged, no video, not called unknown)", f"**{len(verdict.lost)}**"),
+            (
+                "unknown, ended as `RunwaySubmissionUnknownError`",
+                f"{verdict.unknown_charged + verdict.unknown_not_charged} ({unknown})",
+            ),
+            ("other failures", len(verdict.other_failures)),
+            ("kills", f"{sum(self.kills.values())} ({_counts(self.kills)})"),
+            ("faults", f"{sum(self.faults.values())} ({_counts(self.faults)})"),
+            ("API key in database and logs", len(leaks)),
+            ("time", f"{seconds / 60:.1f} minutes"),
+        ]
+        print(f"\n| {durable}, seed {self.arguments.seed} | |\n|---|---|")
+        for name, value in rows:
+            print(f"| {name} | {value} |")
+        for title, cases in (
+            ("Charged twice", verdict.charged_twice),
+            ("Lost", verdict.lost),
+            ("Other failures", verdict.other_failures),
+            ("The key is in", leaks),
+        ):
+            if cases:
+                print(f"\n{title}:\n" + "\n".join(f"  {case}" for case in cases))
+        print(flush=True)
+
+    def _say(self, text: str) -> None:
+        print(f"{time.monotonic() - self.started:5.0f} s  {text}", flush=True)
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counter.most_common())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

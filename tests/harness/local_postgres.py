@@ -1,0 +1,152 @@
+"""A PostgreSQL of its own on loopback, for an Airflow whose components die at any moment."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from typing_extensions import Self
+
+from tests.harness.processes import (
+    HarnessError,
+    Processes,
+    clean_environment,
+    end_marked_processes,
+    free_port,
+)
+
+USER = "postgres"
+
+
+class LocalPostgres:
+    """A cluster made anew in a folder, started and stopped as a context manager.
+
+    Run as root it belongs to the user ``postgres``, since PostgreSQL refuses to run as root.
+
+    :param folder: its files and its log go there
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.processes = Processes(folder)
+        self._programs = find_programs()
+        self._data = self.processes.folder / "data"
+        self._temporary: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """The SQLAlchemy URL of its database."""
+        return f"postgresql+psycopg2://{USER}@127.0.0.1:{self.port}/postgres"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def start(self, *, timeout: float = 60) -> None:
+        """Make the cluster and wait until it answers.
+
+        :param timeout: seconds that it has
+        :raises HarnessError: when it does not; with the end of its log
+        """
+        end_marked_processes(self.processes.folder)
+        self._make_folder()
+        environment = clean_environment()
+        initdb = ["initdb", "-D", str(self._data), "-U", USER, "--auth=trust", "-E", "UTF8", "--no-sync"]
+        self.processes.run("initdb", self._command(*initdb), environment)
+        self.processes.start(
+            "postgres",
+            self._command(
+                *("postgres", "-D", str(self._data), "-p", str(self.port), "-k", ""),
+                *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "fsync=off"),
+            ),
+            environment,
+        )
+        deadline = time.monotonic() + timeout
+        while self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port)).returncode:
+            self.processes.check()
+            if time.monotonic() > deadline:
+                raise HarnessError(
+                    f"no answer from PostgreSQL in {timeout:.0f} s.\n{self.processes.log_tail('postgres')}"
+                )
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop it, and remove what lay outside its folder."""
+        self.processes.stop()
+        end_marked_processes(self.processes.folder)
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def dump(self) -> str:
+        """Return the whole database as SQL text."""
+        answer = self._run("pg_dump", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "postgres")
+        if answer.returncode:
+            raise HarnessError(f"pg_dump failed: {answer.stderr}")
+        return answer.stdout
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(self._programs / program), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        command = [str(self._programs / program), *arguments]
+        if os.geteuid() != 0:
+            return command
+        return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--", *command]
+
+    def _make_folder(self) -> None:
+        if os.geteuid() == 0:
+            # Every folder above must be open to the other user; a home folder often is not.
+            if not all(parent.stat().st_mode & 0o001 for parent in self._data.parents):
+                self._temporary = Path(tempfile.mkdtemp(prefix="runway-postgres-"))
+                self._temporary.chmod(0o711)
+                self._data = self._temporary / "data"
+            user = pwd.getpwnam(USER)
+            shutil.rmtree(self._data, ignore_errors=True)
+            self._data.mkdir(mode=0o700)
+            os.chown(self._data, user.pw_uid, user.pw_gid)
+        else:
+            shutil.rmtree(self._data, ignore_errors=True)
+
+
+def find_programs() -> Path:
+    """Return the folder with PostgreSQL's programs, installing Debian's package where root may.
+
+    :raises HarnessError: when there is none; with what to install
+    """
+    found = _look_for_programs()
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        print("Installing Debian's package postgresql ...", flush=True)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
+            subprocess.run(
+                ["apt-get", "-qq", *command], env=environment, check=False, stdout=subprocess.DEVNULL
+            )
+        found = _look_for_programs()
+    if found is None:
+        raise HarnessError(
+            "PostgreSQL is needed, and its programs `initdb` and `postgres` are not found. On Debian and "
+            "Ubuntu, as root:\n    apt-get install postgresql"
+        )
+    return found
+
+
+def _look_for_programs() -> Path | None:
+    # Debian keeps them off the PATH; what lies on the PATH may be a wrapper.
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if on_path := shutil.which("initdb"):
+        candidates.append(Path(on_path).resolve().parent)
+    needed = ("initdb", "postgres", "pg_isready", "pg_dump")
+    return next((path for path in candidates if all((path / name).exists() for name in needed)), None)
