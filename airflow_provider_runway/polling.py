@@ -135,7 +135,7 @@ class Poller:
         if self.failures:
             self.news = f"Runway task {self.runway_task_id} can be looked up again: {task.state}"
         elif task.state is not self.state:
-            self.news = f"Runway task {self.runway_task_id} is {task.state}"
+            self.news = f"Runway task {self.runway_task_id}: {task.state}"
         self.state, self.failures, self._last_error, self._known_at = task.state, 0, None, now
         if self._not_before is None and task.created_at is not None:
             self._not_before = min(now, task.created_at.timestamp())

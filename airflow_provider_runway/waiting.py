@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Stats
 
+from airflow_provider_runway.api.requests import ALEPH_PRICE
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
 from airflow_provider_runway.state import state_store
 
@@ -22,7 +23,7 @@ TRIGGER_FAILED = "__fail__"
 
 #: Seconds after its own deadline in which the trigger is left to say so itself, before Airflow ends the
 #: deferral.
-_DEFERRAL_MARGIN = 60.0
+DEFERRAL_MARGIN = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def defer(
             kind=kind,
         ),
         method_name="execute_complete",
-        timeout=timedelta(seconds=max(0.0, end_time - time.time()) + _DEFERRAL_MARGIN),
+        timeout=timedelta(seconds=max(0.0, end_time - time.time()) + DEFERRAL_MARGIN),
     )
 
 
@@ -135,21 +136,45 @@ def last_look(
     return None
 
 
+def result_of(task: RunwayTask, *, price: float | None = None) -> dict[str, Any]:
+    """
+    Return the XComs of a finished task: ``video_url``, ``image_url``, ``video_id`` and, where known, its
+    cost.
+
+    :param task: The Runway task.
+    :param price: What such a task costs by the price table, for where kie.ai does not say.
+    """
+    if price is None and task.model == "aleph":
+        price = ALEPH_PRICE
+    cost = price if task.credits_consumed is None else task.credits_consumed
+    result: dict[str, Any] = {key: getattr(task, key) for key in ("video_url", "image_url", "video_id")}
+    return result if cost is None else {**result, "credits_consumed": cost}
+
+
+def count_cost(task: RunwayTask, cost: float | None) -> None:
+    """
+    Count what a task cost in Airflow's metric ``runway.credits_consumed``.
+
+    :param task: The Runway task.
+    :param cost: Its cost in credits, if known.
+    """
+    if cost is not None:
+        Stats.incr("runway.credits_consumed", count=round(cost), tags={"model": task.model})
+
+
 def push_result(context: Context, task: RunwayTask, *, price: float | None = None) -> None:
     """
-    Push the XComs of a finished task, and count what it cost in Airflow's metric ``runway.credits_consumed``.
+    Push the XComs of a finished task, and count its cost.
 
     :param context: The Airflow context.
     :param task: The Runway task.
     :param price: What such a task costs by the price table, for where kie.ai does not say.
     """
     ti: Any = context["ti"]
-    for key in ("video_url", "image_url", "video_id"):
-        ti.xcom_push(key=key, value=getattr(task, key))
-    cost = price if task.credits_consumed is None else task.credits_consumed
-    if cost is not None:
-        ti.xcom_push(key="credits_consumed", value=cost)
-        Stats.incr("runway.credits_consumed", count=round(cost), tags={"model": task.model})
+    result = result_of(task, price=price)
+    for key, value in result.items():
+        ti.xcom_push(key=key, value=value)
+    count_cost(task, result.get("credits_consumed"))
 
 
 def start_of_wait(context: Context, runway_task_id: str) -> float:

@@ -18,7 +18,6 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_runway import waiting
 from airflow_provider_runway.api.answers import check_lookup
-from airflow_provider_runway.api.requests import ALEPH_PRICE
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
@@ -26,6 +25,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTimeoutError,
 )
 from airflow_provider_runway.polling import Poller, WaitEnd
+from airflow_provider_runway.sensors import direct_start
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,8 +44,9 @@ class RunwayTaskSensor(BaseSensorOperator):
     :param runway_task_id: The Runway task ID, as the operators return it. (templated)
     :param model: ``runway`` (generate, extend) or ``aleph``. (templated)
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
-    :param deferrable: Wait in the triggerer, without a worker; the default is ``[operators]
-        default_deferrable``.
+    :param deferrable: Wait in the triggerer, without a worker. From Airflow 3.3 on, an unmapped sensor starts
+        and ends there too and needs no worker process at all, unless it has ``outlets`` or other things that
+        only a worker does; the default is ``[operators] default_deferrable``.
     :param poke_interval: Seconds between two looks, or a ``timedelta``; ``None`` adapts to the kind of task.
     :param timeout: Seconds from the start of the wait to the video, or a ``timedelta``. As with every sensor,
         running into it is not retried, and ``soft_fail`` makes it a skip.
@@ -75,6 +76,8 @@ class RunwayTaskSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.poll_interval = None if poke_interval is None else self.poke_interval
         self._poller: Poller | None = None
+        self.start_trigger_args = direct_start.trigger_args(self) if deferrable else None
+        self.start_from_trigger = self.start_trigger_args is not None
 
     def execute(self, context: Context) -> Any:
         """Wait as ``deferrable`` and ``mode`` say, and return the video URL."""
@@ -153,7 +156,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             task: RunwayTask = end.result()
         except RunwayTimeoutError as error:
             raise RunwaySensorTimeoutError(str(error), runway_task_id=self.runway_task_id) from None
-        waiting.push_result(context, task, price=ALEPH_PRICE if self.model == "aleph" else None)
+        waiting.push_result(context, task)
         return task.video_url
 
     def _timed_out(self, said: str) -> RunwaySensorTimeoutError:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_runway.api.answers import check_lookup
-from airflow_provider_runway.exceptions import RunwayError
+from airflow_provider_runway.exceptions import RunwayError, RunwayServerError
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import RunwaySession
 from airflow_provider_runway.polling import Poller, WaitEnd, cannot_be_cancelled
+from airflow_provider_runway.waiting import DEFERRAL_MARGIN, count_cost, result_of
+
+#: Seconds after the deadline that the last look may take; Airflow ends the deferral a little later.
+_LAST_LOOK = 30.0
 
 
 class RunwayTaskTrigger(BaseTrigger):
@@ -109,8 +114,15 @@ class RunwayTaskTrigger(BaseTrigger):
     async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
         while True:
             await asyncio.sleep(poller.next_delay(time.time()))
+            left = max(0.0, self.end_time - time.time())
             try:
-                task = await session.look_up(self.runway_task_id, self.model)
+                # A rate limit that holds all look-ups back must not move the deadline.
+                task = await asyncio.wait_for(
+                    session.look_up(self.runway_task_id, self.model), left + _LAST_LOOK
+                )
+            except asyncio.TimeoutError:
+                late = RunwayServerError("no answer in time: kie.ai is slow, or limits the rate of look-ups")
+                end = poller.on_error(late, time.time())
             except RunwayError as error:
                 end = poller.on_error(error, time.time())
             else:
@@ -122,3 +134,75 @@ class RunwayTaskTrigger(BaseTrigger):
     def _tell(self, poller: Poller) -> None:
         if poller.news:
             self.log.info(poller.news)
+
+
+class RunwaySensorTrigger(RunwayTaskTrigger):
+    """
+    Stand in for a sensor that starts in the triggerer and, where the video is there, ends there: no worker
+    process.
+
+    :param runway_task_id: The Runway task ID; ``None`` where it is the result of a task upstream.
+    :param upstream: That task: its ``task_id`` and the ``key`` of its XCom.
+    :param runway_conn_id: The connection's ID.
+    :param model: ``runway`` (generate, extend) or ``aleph``.
+    :param poll_interval: Seconds between two looks; ``None`` adapts to the kind of task.
+    :param timeout: The sensor's ``timeout`` in seconds.
+    """
+
+    def __init__(
+        self,
+        runway_task_id: str | None,
+        upstream: dict[str, str] | None,
+        runway_conn_id: str,
+        model: str,
+        poll_interval: float | None,
+        timeout: float,
+    ) -> None:
+        super().__init__(
+            runway_task_id=runway_task_id or "",
+            runway_conn_id=runway_conn_id,
+            model=model,
+            poll_interval=poll_interval,
+        )
+        self.upstream = upstream
+        self.timeout = timeout
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments. None of them is a secret: they are stored and logged."""
+        return (
+            "airflow_provider_runway.triggers.runway.RunwaySensorTrigger",
+            {
+                "runway_task_id": self.runway_task_id or None,
+                "upstream": self.upstream,
+                "runway_conn_id": self.runway_conn_id,
+                "model": self.model,
+                "poll_interval": self.poll_interval,
+                "timeout": self.timeout,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until the wait ends. Success ends the task here; a failure is left to a worker."""
+        from airflow.sdk.execution_time.xcom import XCom
+        from airflow.triggers.base import TaskSuccessEvent
+
+        ti: Any = self.task_instance
+        where = {"dag_id": ti.dag_id, "run_id": ti.run_id}
+        if self.upstream:
+            upstream = {"task_id": self.upstream["task_id"], "key": self.upstream["key"]}
+            # Without a map index, the look-up would wait for an answer that does not come.
+            self.runway_task_id = await XCom.aget_one(**upstream, **where, map_index=-1)
+        # Airflow keeps the deadline of the deferral, so that a restart does not begin it afresh.
+        timeout_after: datetime | None = getattr(self, "timeout_after", None)
+        deadline = time.time() + self.timeout
+        self.end_time = timeout_after.timestamp() - DEFERRAL_MARGIN if timeout_after else deadline
+        self.started_at = self.end_time - self.timeout
+        end = await self.wait()
+        if end.error is not None or end.task is None:
+            yield TriggerEvent(end.to_event())
+            return
+        results = {"return_value": end.task.video_url, **result_of(end.task)}
+        for key, value in results.items():
+            await XCom.aset(key, value, task_id=ti.task_id, map_index=-1, **where)
+        count_cost(end.task, results.get("credits_consumed"))
+        yield TaskSuccessEvent()

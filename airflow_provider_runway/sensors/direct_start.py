@@ -1,0 +1,73 @@
+"""Whether a sensor can start in the triggerer, without a worker: not where it asks for what only one does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow import __version__ as airflow_version
+
+from airflow_provider_runway.waiting import DEFERRAL_MARGIN
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import StartTriggerArgs
+
+    from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+
+#: From here on a task that starts in the triggerer gets its templates rendered there.
+_FIRST_VERSION = (3, 3)
+
+
+def trigger_args(sensor: RunwayTaskSensor) -> StartTriggerArgs | None:
+    """
+    Return how to start a sensor in the triggerer, or ``None`` where it has to start in a worker.
+
+    A worker it is for a sensor in a mapped task group, for a Runway task ID that only a template can tell,
+    and for what only a worker does: events of ``outlets``, ``execution_timeout``, and the hooks and callbacks
+    at the start. A mapped sensor never asks.
+
+    :param sensor: The sensor.
+    """
+    if tuple(int(part) for part in airflow_version.split(".")[:2]) < _FIRST_VERSION:
+        return None
+    needs_worker = (
+        sensor.outlets
+        or sensor.inlets
+        or sensor.execution_timeout
+        or sensor.on_execute_callback
+        or sensor._pre_execute_hook
+        or sensor._post_execute_hook
+        or not sensor.do_xcom_push
+        or sensor.get_closest_mapped_task_group() is not None
+    )
+    upstream = _upstream(sensor.runway_task_id)
+    told = [sensor.runway_conn_id, sensor.model, *([] if upstream else [sensor.runway_task_id])]
+    if needs_worker or not all(isinstance(value, str) and "{" not in value for value in told):
+        return None
+    from airflow.triggers.base import StartTriggerArgs
+
+    return StartTriggerArgs(
+        trigger_cls="airflow_provider_runway.triggers.runway.RunwaySensorTrigger",
+        next_method="execute_complete",
+        trigger_kwargs={
+            "runway_task_id": None if upstream else sensor.runway_task_id,
+            "upstream": upstream,
+            "runway_conn_id": sensor.runway_conn_id,
+            "model": sensor.model,
+            "poll_interval": sensor.poll_interval,
+            "timeout": sensor.timeout,
+        },
+        timeout=timedelta(seconds=sensor.timeout + DEFERRAL_MARGIN),
+    )
+
+
+def _upstream(value: Any) -> dict[str, str] | None:
+    """Return task ID and key of an unmapped task upstream whose XCom is the value, if it is one."""
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+
+    if not isinstance(value, PlainXComArg):
+        return None
+    operator = value.operator
+    if operator.is_mapped or operator.get_closest_mapped_task_group() is not None:
+        return None
+    return {"task_id": operator.task_id, "key": value.key}
