@@ -73,7 +73,7 @@ class RunwaySession:
                 body = self.settings.redact(await response.read())
                 return response.status, body, response.headers.get("Retry-After")
         # Before Python 3.11, asyncio's TimeoutError is one of its own.
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:  # noqa: UP041
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             said = f"{type(error).__name__} {error}".strip()
             raise RunwayUnreadableAnswerError(f"no answer from {self.settings.base_url}: {said}") from error
 
