@@ -86,8 +86,9 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_lookups_per_second": {
                         "label": "Look-ups a second",
-                        "description": "At most so many status look-ups a second and triggerer; 0: no cap.",
-                        "schema": {"type": ["number", "null"], "default": 500, "minimum": 0},
+                        "description": "At most so many status look-ups a second, for each triggerer; "
+                        "empty means 500, 0 means no limit.",
+                        "schema": {"type": ["number", "null"], "minimum": 0},
                     },
                     "upload_host": {
                         "label": "Upload URL",
