@@ -66,6 +66,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def quick(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> list[float]:
     """Waits that look every few milliseconds, whatever interval or pause they are asked to keep."""
     monkeypatch.setattr("airflow_provider_runway.polling.Poller._delay", lambda *_: 0.01)
+    monkeypatch.setattr("airflow_provider_runway.hooks.pacing.backoff", lambda *_, **__: 0.01)
+    monkeypatch.setattr("airflow_provider_runway.hooks.pacing.random", SimpleNamespace(uniform=min))
     return pauses
 
 

@@ -1,0 +1,335 @@
+"""The trigger: it reads only, keeps its deadline over restarts, and goes on looking through any outage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_runway.api.requests import GenerateAlephVideo, GenerateVideo
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayTaskNotFoundError,
+    RunwayTaskRejectedError,
+    RunwayTimeoutError,
+    RunwayValidationError,
+)
+from airflow_provider_runway.hooks.runway import RunwayHook
+from airflow_provider_runway.polling import WaitEnd
+from airflow_provider_runway.simulator import Simulator
+from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+from tests.integration.conftest import KEY
+from tests.integration.recorder import Recorder, envelope
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What the trigger has logged; Airflow's own logger does not go through the standard library's."""
+    monkeypatch.setattr(RunwayTaskTrigger, "log", logging.getLogger("tests.trigger"), raising=False)
+    caplog.set_level(logging.DEBUG)
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "tests.trigger"]
+
+
+REQUEST = GenerateVideo("A paper boat")
+ARGUMENTS: dict[str, Any] = {
+    "runway_task_id": "task-1",
+    "runway_conn_id": "another",
+    "model": "aleph",
+    "poll_interval": 7.5,
+    "end_time": 1_900_000_000.0,
+    "started_at": 1_800_000_000.0,
+}
+
+
+def again(trigger: RunwayTaskTrigger) -> RunwayTaskTrigger:
+    """Return the trigger as another triggerer makes it, from what is stored in the database."""
+    import importlib
+
+    path, arguments = trigger.serialize()
+    module, name = path.rsplit(".", 1)
+    made = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
+    assert isinstance(made, RunwayTaskTrigger)
+    return made
+
+
+async def _event(trigger: RunwayTaskTrigger) -> Any:
+    events = [event async for event in trigger.run()]
+    assert len(events) == 1
+    return json.loads(json.dumps(events[0].payload))
+
+
+def run(trigger: RunwayTaskTrigger) -> WaitEnd:
+    """Return how the trigger's wait ends, read from its one event."""
+    return WaitEnd.from_event(asyncio.run(_event(trigger)))
+
+
+def submit(simulator: Simulator, *faults: str) -> str:
+    """Return the ID of a new task, made with these faults."""
+    for fault in faults:
+        simulator.add_fault(fault)
+    return RunwayHook().submit(REQUEST)
+
+
+def test_every_argument_of_the_constructor_is_serialized() -> None:
+    import inspect
+
+    parameters = list(inspect.signature(RunwayTaskTrigger).parameters)
+    trigger = RunwayTaskTrigger(**ARGUMENTS)
+    path, arguments = trigger.serialize()
+    assert path == "airflow_provider_runway.triggers.runway.RunwayTaskTrigger"
+    assert sorted(arguments) == sorted(parameters)
+    assert arguments.items() >= ARGUMENTS.items()
+    assert again(trigger).serialize() == (path, arguments)
+
+
+def test_the_deadline_does_not_start_afresh_where_the_trigger_does() -> None:
+    before = time.time()
+    trigger = RunwayTaskTrigger("task-1")
+    assert before + 3600 <= trigger.end_time <= time.time() + 3600
+    deadline = trigger.serialize()[1]["end_time"]
+    for _ in range(3):
+        trigger = again(trigger)
+    assert trigger.end_time == deadline
+
+
+def test_nothing_secret_is_serialized(connect: Callable[..., str]) -> None:
+    connect()
+    assert KEY not in json.dumps(RunwayTaskTrigger("task-1").serialize())
+
+
+@pytest.mark.parametrize("api", ["dedicated", "market"])
+def test_it_fires_the_video_and_sends_nothing_but_look_ups(
+    runway_simulator: Simulator, connect: Callable[..., str], api: str
+) -> None:
+    connect(host=runway_simulator.url, extra={"api": api})
+    task_id = submit(runway_simulator)
+    sent_before = {(r["method"], r["path"]): r["count"] for r in runway_simulator.stats()["requests"]}
+    task = run(RunwayTaskTrigger(task_id)).result()
+    assert (task.task_id, task.video_url is not None) == (task_id, True)
+    sent = {(r["method"], r["path"]): r["count"] for r in runway_simulator.stats()["requests"]}
+    assert {method for method, path in sent if sent[method, path] != sent_before.get((method, path))} == {
+        "GET"
+    }
+    assert len(runway_simulator.creations) == 1
+
+
+def test_it_waits_for_an_aleph_video(runway_simulator: Simulator) -> None:
+    hook = RunwayHook()
+    source = run(RunwayTaskTrigger(submit(runway_simulator))).result().video_url
+    task_id = hook.submit(GenerateAlephVideo("As a watercolour", source or ""))
+    assert run(RunwayTaskTrigger(task_id, model="aleph")).result().model == "aleph"
+
+
+def test_a_failed_task_is_an_event_with_kies_words(runway_simulator: Simulator) -> None:
+    task_id = submit(runway_simulator, "moderation")
+    with pytest.raises(RunwayTaskRejectedError, match="AI moderator") as caught:
+        run(RunwayTaskTrigger(task_id)).result()
+    assert task_id in str(caught.value)
+    assert "https://kie.ai/logs" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "http_error", "status": 503},
+        {"kind": "http_error", "status": 429},
+        {"kind": "body_code", "code": 500},
+        {"kind": "body_code", "code": 408},
+        {"kind": "html", "status": 502},
+        {"kind": "garbage"},
+        {"kind": "drop_before"},
+        {"kind": "drop_after"},
+    ],
+    ids=str,
+)
+def test_failed_look_ups_do_not_end_the_wait(runway_simulator: Simulator, fault: dict[str, Any]) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.add_fault(path="/api/v1/runway/record-detail", count=8, **fault)
+    assert run(RunwayTaskTrigger(task_id)).result().video_url
+    assert len(runway_simulator.creations) == 1
+
+
+def test_an_outage_does_not_end_the_wait(
+    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    runway_simulator.stop()
+
+    async def wait() -> Any:
+        waiting = asyncio.create_task(_event(RunwayTaskTrigger(task_id)))
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+        await asyncio.to_thread(runway_simulator.start)
+        return await asyncio.wait_for(waiting, 60)
+
+    assert WaitEnd.from_event(asyncio.run(wait())).result().video_url
+    assert len(runway_simulator.creations) == 1
+
+
+def test_an_outage_until_the_deadline_is_a_time_out(runway_simulator: Simulator) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.add_fault("http_error", status=503, count=None)
+    with pytest.raises(RunwayTimeoutError, match="503") as caught:
+        run(RunwayTaskTrigger(task_id, end_time=time.time() + 0.3)).result()
+    assert "charged" in str(caught.value)
+
+
+def test_a_server_that_asks_to_wait_past_the_deadline_does_not_move_it(runway_simulator: Simulator) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.add_fault("http_error", status=429, headers={"Retry-After": "86400"}, count=None)
+
+    async def two_waits() -> list[Any]:
+        deadline = time.time() + 0.5
+        waits = (_event(RunwayTaskTrigger(task_id, end_time=deadline)) for _ in range(2))
+        return await asyncio.wait_for(asyncio.gather(*waits), 100)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "airflow_provider_runway.hooks.pacing.backoff", lambda _, retry_after, **__: retry_after
+        )
+        patch.setattr("airflow_provider_runway.triggers.runway._LAST_LOOK", 1.0)
+        events = asyncio.run(two_waits())
+    for event in events:
+        with pytest.raises(RunwayTimeoutError):
+            WaitEnd.from_event(event).result()
+
+
+def test_a_stuck_task_ends_at_the_deadline_of_the_first_trigger(runway_simulator: Simulator) -> None:
+    task_id = submit(runway_simulator, "stuck")
+    trigger = RunwayTaskTrigger(task_id, end_time=time.time() + 0.3)
+
+    async def restarted() -> Any:
+        first = asyncio.create_task(_event(trigger))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        return await _event(again(trigger))
+
+    with pytest.raises(RunwayTimeoutError, match=task_id):
+        WaitEnd.from_event(asyncio.run(restarted())).result()
+    assert len(runway_simulator.creations) == 1
+
+
+def test_a_deadline_that_passed_while_no_triggerer_ran_still_finds_the_video(
+    runway_simulator: Simulator,
+) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    assert run(RunwayTaskTrigger(task_id, started_at=1.0, end_time=2.0)).result().video_url
+
+
+def test_a_rejected_key_ends_the_wait_at_once(recorder: Recorder, connect: Callable[..., str]) -> None:
+    connect(host=recorder.url)
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
+    with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
+        run(RunwayTaskTrigger("task-1")).result()
+    assert len(recorder.requests) == 1
+
+
+def test_a_connection_without_a_key_ends_the_wait_at_once(connect: Callable[..., str]) -> None:
+    connect(password="")
+    with pytest.raises(RunwayAuthenticationError, match="password"):
+        run(RunwayTaskTrigger("task-1")).result()
+
+
+def test_a_model_that_is_none_ends_the_wait_at_once(connect: Callable[..., str]) -> None:
+    connect()
+    with pytest.raises(RunwayValidationError, match="model='gen4'"):
+        run(RunwayTaskTrigger("task-1", model="gen4")).result()
+
+
+def test_a_connection_that_cannot_be_read_for_a_while_does_not_end_the_wait(
+    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    original, failures = BaseHook.get_connection, [OSError("the vault is sealed")] * 3
+
+    def unreliable(conn_id: str) -> Any:
+        if failures:
+            raise failures.pop()
+        return original(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", unreliable)
+    assert run(RunwayTaskTrigger(task_id)).result().video_url
+    assert failures == []
+
+
+def test_an_unknown_id_has_a_grace_and_then_ends_the_wait(runway_simulator: Simulator) -> None:
+    now = time.time()
+    with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
+        run(RunwayTaskTrigger("nobody-knows-me", started_at=now - 89.7, end_time=now + 600)).result()
+    looks = sum(request["count"] for request in runway_simulator.stats()["requests"])
+    assert looks > 1
+
+
+def test_it_logs_a_line_at_each_change_of_state_and_none_at_each_look(
+    recorder: Recorder, connect: Callable[..., str], lines: Callable[[], list[str]]
+) -> None:
+    connect(host=recorder.url)
+    states = iter(["wait"] * 5 + ["queueing"] * 5 + ["generating"] * 5 + ["fail"])
+    recorder.answer = lambda request: envelope({"taskId": "task-1", "state": next(states)})
+    run(RunwayTaskTrigger("task-1"))
+    assert [line.split()[-1] for line in lines()] == ["waiting", "queueing", "generating", "failed"]
+    assert all("task-1" in line and KEY not in line for line in lines())
+
+
+def test_a_hundred_failures_in_a_row_are_one_line(
+    recorder: Recorder, connect: Callable[..., str], lines: Callable[[], list[str]]
+) -> None:
+    connect(host=recorder.url)
+    answers = iter([envelope(None, 503, "down")] * 100 + [envelope({"taskId": "task-1", "state": "fail"})])
+    recorder.answer = lambda request: next(answers)
+    run(RunwayTaskTrigger("task-1"))
+    assert len(lines()) == 2
+    assert "503" in lines()[0]
+
+
+def test_two_hundred_triggers_share_one_session(
+    runway_simulator: Simulator, runway_simulator_settings: dict[str, Any]
+) -> None:
+    hook = RunwayHook()
+    task_ids = []
+    for _ in range(10):
+        for _ in range(20):
+            task_ids.append(hook.submit(REQUEST))
+        runway_simulator.advance(11)
+    runway_simulator.advance(600)
+    before = runway_simulator.stats(lists=False)["connections"]
+
+    async def wait() -> list[Any]:
+        return await asyncio.gather(*(_event(RunwayTaskTrigger(task_id)) for task_id in task_ids))
+
+    ends = [WaitEnd.from_event(event).result() for event in asyncio.run(wait())]
+    assert [end.task_id for end in ends] == task_ids
+    assert runway_simulator.stats(lists=False)["connections"] - before <= 50
+    assert len(runway_simulator.creations) == 200
+
+
+def test_a_trigger_that_is_cancelled_or_cleaned_up_sends_nothing(runway_simulator: Simulator) -> None:
+    """A restart of the triggerer does that too, so no remote work may be ended there."""
+    task_id = submit(runway_simulator, "stuck")
+
+    async def cancelled() -> None:
+        trigger = RunwayTaskTrigger(task_id)
+        waiting = asyncio.create_task(_event(trigger))
+        while runway_simulator.tasks[0]["lookups"] < 2:  # noqa: ASYNC110 - the simulator is in a thread
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await trigger.cleanup()
+
+    asyncio.run(asyncio.wait_for(cancelled(), 60))
+    posts = [r for r in runway_simulator.stats()["requests"] if r["method"] != "GET"]
+    assert sum(request["count"] for request in posts) == 1
