@@ -131,7 +131,13 @@ class RunwayHook(HttpHook):
             # A connection of its own: one kept alive may be closed by the server just as the request is sent,
             # and nobody could tell whether it was taken. All sessions of a hook share its adapter, which
             # keeps the connections.
-            with self.get_conn() as session:
+            try:
+                session = self.get_conn()
+            except RunwayError:
+                raise
+            except Exception as error:
+                raise RunwayServerError(f"the connection cannot be read: {error}") from error
+            with session:
                 if self.adapter is None:
                     session.mount("http://", HTTPAdapter())
                     session.mount("https://", HTTPAdapter())

@@ -254,6 +254,8 @@ class RunwaySubmitOperator(BaseOperator):
                 raise RunwayCreditsError(
                     f"min_credits={self.min_credits:g}: the account has {left:g} left. Nothing was submitted."
                 )
+        # Whatever can fail before the request leaves does so before it is noted as about to leave.
+        _ = hook.settings
         unknown = 0
         while True:
             submission = journal.intend(time.time() + self._timeout_seconds)
