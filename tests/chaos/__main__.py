@@ -212,10 +212,7 @@ class Chaos:
             name = "api-server" if blow.kind == "API server" else "scheduler"
             if not processes.is_running(name):
                 return False
-            if blow.kind == "scheduler alone":
-                psutil.Process(processes.pid(name)).kill()
-            else:
-                processes.kill(name)
+            processes.kill(name, alone=blow.kind == "scheduler alone")
         away = self._chance.uniform(*AWAY[name.removesuffix("-2")])
         self._restarts.append((time.monotonic() + away, name))
         return self._killed(blow.kind, f"{name}, away for {away:.1f} s")

@@ -166,14 +166,18 @@ class Processes:
             if (code := process.poll()) is not None:
                 raise HarnessError(f"{name} ended with exit code {code}.\n{self.log_tail(name)}")
 
-    def kill(self, name: str) -> None:
-        """End a process and its descendants with SIGKILL, as a crash of its machine would."""
+    def kill(self, name: str, *, alone: bool = False) -> None:
+        """End a process and its descendants with SIGKILL, as a crash of its machine would.
+
+        :param alone: spare the descendants, as a crash of the process itself does
+        """
         process = self._running.pop(name)
         try:
             leader = psutil.Process(process.pid)
             # Stopped first, so that it starts no further child between the look and the kill.
             leader.suspend()
-            _signal_all([*leader.children(recursive=True), leader], psutil.Process.kill)
+            victims = [] if alone else leader.children(recursive=True)
+            _signal_all([*victims, leader], psutil.Process.kill)
         except psutil.NoSuchProcess:
             pass
         process.wait()
