@@ -95,7 +95,7 @@ def read_task(
     :raises RunwayError: the kind that the answer stands for.
     """
     try:
-        data = read_envelope(status, body, retry_after=retry_after)
+        data = read_envelope(status, body, retry_after=retry_after, is_lookup=True)
     except RunwayRequestError as error:
         if error.code not in (404, 422):
             raise

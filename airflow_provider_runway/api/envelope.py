@@ -45,24 +45,24 @@ CODES: dict[int, tuple[type[RunwayError], str]] = {
     505: (RunwayRequestError, "kie.ai has disabled this feature"),
 }
 
-#: HTTP statuses of 4xx that leave open whether the request was carried out.
-_OPEN_STATUSES = (408, 499)
 
-
-def read_envelope(status: int, body: bytes | str, *, retry_after: str | None = None) -> Any:
+def read_envelope(
+    status: int, body: bytes | str, *, retry_after: str | None = None, is_lookup: bool = False
+) -> Any:
     """
     Return the ``data`` of an answer.
 
     :param status: The HTTP status.
     :param body: The body as it came.
     :param retry_after: The ``Retry-After`` header, if there was one.
+    :param is_lookup: Whether the status of a task was asked for.
     :raises RunwayError: the kind of error that the code stands for; :class:`RunwayUnreadableAnswerError`
         where the answer is not one of kie.ai's.
     """
     pause = parse_retry_after(retry_after)
     envelope = _parse(body)
     if envelope is None:
-        if 400 <= status < 500 and status not in _OPEN_STATUSES:
+        if _is_refusal(status, is_lookup):
             raise error_for_code(status, _excerpt(body), retry_after=pause)
         raise RunwayUnreadableAnswerError(
             f"HTTP {status} with a body that is not an answer of kie.ai: {_excerpt(body)!r}",
@@ -115,6 +115,15 @@ def parse_retry_after(value: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _is_refusal(status: int, is_lookup: bool) -> bool:
+    """Return whether an HTTP status says, without an envelope, that the request was not carried out."""
+    if status in (401, 403, 429):
+        return True
+    # A gateway's page tells of a creation that it did not reach kie.ai, but nothing of a task that may be
+    # there.
+    return 400 <= status < 500 and status not in (408, 499) and not is_lookup
 
 
 def _parse(body: bytes | str) -> tuple[int, str, Any] | None:

@@ -173,6 +173,10 @@ def check_task_id(field: str, value: Any) -> None:
     """
     if not isinstance(value, str) or values.identifier(value) != value:
         raise _broken(field, value, "must be a Runway task ID, a non-empty text without spaces")
+    if value == "None":
+        raise _broken(
+            field, value, "is what a template makes of an XCom that is not there; check the task upstream"
+        )
 
 
 def check_url(field: str, value: Any) -> str:
