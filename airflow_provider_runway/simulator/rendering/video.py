@@ -78,9 +78,10 @@ def frames_of(path: Path, size: tuple[int, int], seconds: float) -> Iterator[Ima
     """
     number = 0
     with av.open(str(path)) as container:
+        rate = container.streams.video[0].average_rate
+        length = float(1 / rate) if rate else 1 / FRAME_RATE
         for frame in container.decode(video=0):
-            length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-            shown_until = (frame.time or 0.0) + (length or 1 / FRAME_RATE)
+            shown_until = (frame.time or 0.0) + length
             picture = None
             # A faster source loses frames here, a slower one shows some of them twice.
             while number / FRAME_RATE < shown_until - 1e-6:

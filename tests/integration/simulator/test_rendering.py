@@ -17,6 +17,7 @@ from airflow_provider_runway.simulator.plans import Plan, Segment
 from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client, MakeSimulator
 
 av = pytest.importorskip("av")
+frames_of = pytest.importorskip("airflow_provider_runway.simulator.rendering.video").frames_of
 render_video = pytest.importorskip("airflow_provider_runway.simulator.rendering").render_video
 
 
@@ -183,3 +184,22 @@ def test_any_prompt_can_be_drawn(tmp_path: Path, prompt: str, aspect_ratio: str)
         watermark="ACME " * 30,
     )
     assert decode(render_video(plan, tmp_path).read_bytes()).seconds == 1
+
+
+@pytest.mark.parametrize(("rate", "seconds", "expected"), [(10, 2, 2), (50, 2, 2), (30, 8, 5)])
+def test_a_source_of_any_frame_rate_keeps_its_time(
+    tmp_path: Path, rate: int, seconds: int, expected: int
+) -> None:
+    source = tmp_path / "source.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 128, 72, "yuv420p"
+        for number in range(rate * seconds):
+            shade = number * 250 // (rate * seconds)
+            picture = Image.new("RGB", (128, 72), (shade, shade, shade))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    frames = list(frames_of(source, (128, 72), 5))
+    assert len(frames) == expected * 24
+    middle = expected * 12
+    assert ImageStat.Stat(frames[middle]).mean[0] == pytest.approx(middle / 24 / seconds * 250, abs=12)
