@@ -30,7 +30,6 @@ from tests.harness.processes import (
     HarnessError,
     end_marked_processes,
     free_port,
-    marked_processes,
 )
 
 FOLDER = REPOSITORY / ".chaos"
@@ -52,7 +51,6 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
     # A short absence of the API server is for the task's processes to sit out.
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "10",
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",
@@ -184,7 +182,7 @@ class Chaos:
         """Kill; tell whether there was something to kill."""
         processes = self.airflow.processes
         if blow.kind in ("task process", "worker"):
-            workers = self._busy_workers()
+            workers = self.airflow.busy_workers()
             if not workers:
                 return False
             worker = workers[int(blow.chance * len(workers))]
@@ -221,16 +219,6 @@ class Chaos:
         self.kills[kind] += 1
         self._say(f"killed ({sum(self.kills.values())}): {kind} [{what}]")
         return True
-
-    def _busy_workers(self) -> list[psutil.Process]:
-        found = []
-        for process in marked_processes(self.airflow.processes.folder):
-            with suppress(psutil.Error):
-                title = " ".join(process.cmdline())
-                # An idle one may hold the lock of the queue that all of them read.
-                if title.startswith("airflow worker -- LocalExecutor") and "<idle>" not in title:
-                    found.append(process)
-        return sorted(found, key=lambda process: process.pid)
 
     def _revive(self, *, everything: bool = False) -> None:
         for due, name in list(self._restarts):

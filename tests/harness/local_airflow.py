@@ -10,10 +10,12 @@ import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import psutil
 from typing_extensions import Self
 
 from tests.harness.airflow_api import AirflowApi
@@ -23,6 +25,7 @@ from tests.harness.processes import (
     clean_environment,
     end_marked_processes,
     free_port,
+    marked_processes,
 )
 
 # Component to the name under which Airflow's health answer lists it.
@@ -104,7 +107,9 @@ class LocalAirflow:
             self.processes.start(name, self._command(name), self._environment)
         self._wait_until_healthy(names or tuple(self.components), since=started, timeout=timeout)
 
-    def launch(self, name: str, component: str | None = None, config: Mapping[str, str] | None = None) -> None:
+    def launch(
+        self, name: str, component: str | None = None, config: Mapping[str, str] | None = None
+    ) -> None:
         """Start a process of a component without waiting for it.
 
         :param name: its name here and that of its log file; several can be of the same component
@@ -130,6 +135,20 @@ class LocalAirflow:
         :param name: ``api-server``, ``scheduler``, ``dag-processor`` or ``triggerer``
         """
         self.processes.kill(name)
+
+    def busy_workers(self) -> list[psutil.Process]:
+        """Return the LocalExecutor's processes that are running a task now (Airflow 3), by age.
+
+        Each supervises the process of the task, which is its child. An idle one may hold the lock of the
+        queue that all of them read, so that killing it would stop the executor for good.
+        """
+        found = []
+        for process in marked_processes(self.processes.folder):
+            with suppress(psutil.Error):
+                title = " ".join(process.cmdline())
+                if title.startswith("airflow worker -- LocalExecutor") and "<idle>" not in title:
+                    found.append(process)
+        return sorted(found, key=lambda process: process.pid)
 
     def run(self, *arguments: str) -> None:
         """Run an ``airflow`` command in this Airflow's environment, its output appended to ``commands.log``.
