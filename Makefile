@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 PINS := tests/pins
+# For the demo, such as FLAGS="--port 9000".
+FLAGS ?=
 export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
@@ -19,10 +21,10 @@ help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 
 demo: venv ## make three videos with a real Airflow; with RUNWAY_API_KEY=... from the real service
-	@.venv/bin/python -m tests.harness.demo
+	@.venv/bin/python -m tests.harness.demo $(FLAGS)
 
 demo-ui: venv ## the same, and leave Airflow running to look at
-	@.venv/bin/python -m tests.harness.demo --ui
+	@.venv/bin/python -m tests.harness.demo --ui $(FLAGS)
 
 test: test-unit test-integration test-system ## all tests, with Airflow 3.3
 

@@ -212,6 +212,21 @@ class AirflowApi:
         body = {"new_state": state} if self._major >= 3 else {"new_state": state, "dry_run": False}
         self.request("PATCH", path, json=body)
 
+    def errors(self, dag_id: str, run_id: str) -> dict[str, list[str]]:
+        """Return what the failed tasks of a run logged as errors in their last try, by task ID."""
+        found = {}
+        for instance in self.task_instances(dag_id, run_id):
+            if instance["state"] == "failed":
+                log = self.task_log(
+                    dag_id,
+                    run_id,
+                    instance["task_id"],
+                    try_number=instance["try_number"],
+                    map_index=instance["map_index"],
+                )
+                found[instance["task_id"]] = _errors_in(log) if self._major >= 3 else [log]
+        return found
+
     def task_log(
         self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1
     ) -> str:
@@ -221,3 +236,15 @@ class AirflowApi:
             "content"
         ]
         return content if isinstance(content, str) else "\n".join(json.dumps(line) for line in content)
+
+
+def _errors_in(log: str) -> list[str]:
+    found = []
+    for line in log.splitlines():
+        entry = json.loads(line)
+        if entry.get("level") in {"error", "critical"}:
+            causes = entry.get("error_detail") or []
+            found += [f"{cause['exc_type']}: {cause['exc_value']}" for cause in causes[:1]] or [
+                entry["event"]
+            ]
+    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -19,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import av
+import requests
 
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
@@ -31,8 +30,8 @@ from tests.harness.processes import (
     port_is_free,
 )
 from tests.harness.progress import Progress
+from tests.harness.video import describe_video
 
-FOLDER = REPOSITORY / ".demo"
 DAG_ID = "complete_story"
 TASKS = (
     *("generate", "wait_for_generated", "download_generated"),
@@ -51,18 +50,25 @@ def main() -> int:
     parser.add_argument(
         "--simulator-port", type=int, help="port of the simulator (default: 8089, or a free one)"
     )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=REPOSITORY / ".demo",
+        help="everything is written there (default: .demo)",
+    )
     arguments = parser.parse_args()
+    folder: Path = arguments.folder.resolve()
     # `kill` and a closed terminal end the demo as orderly as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with _the_only_demo():
-            return _run(arguments)
+        with _the_only_demo(folder):
+            return _run(folder, arguments)
     except KeyboardInterrupt:
         print("\nInterrupted; everything was stopped.")
         return 130
-    except HarnessError as error:
-        print(f"\nThe demo failed: {error}\nAll logs: {FOLDER}", file=sys.stderr)
+    except (HarnessError, requests.RequestException) as error:
+        print(f"\nThe demo failed: {error}\nAll logs: {folder}", file=sys.stderr)
         return 1
 
 
@@ -71,18 +77,18 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 @contextmanager
-def _the_only_demo() -> Iterator[None]:
-    FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / "lock").open("w") as lock:
+def _the_only_demo(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise HarnessError(f"another demo is running in {FOLDER}; stop it first.") from None
+            raise HarnessError(f"another demo is running in {folder}; stop it first.") from None
         yield
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    _clean_up()
+def _run(folder: Path, arguments: argparse.Namespace) -> int:
+    _clean_up(folder)
     key = os.environ.get("RUNWAY_API_KEY", "").strip()
     port = _port(arguments.port, 8080, "Airflow's UI", "--port")
     with ExitStack() as running:
@@ -94,21 +100,21 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             simulator_port = _port(arguments.simulator_port, 8089, "the simulator", "--simulator-port")
             simulator = LocalSimulator(
-                FOLDER / "simulator", port=simulator_port, options=["--speed", str(SIMULATOR_SPEED)]
+                folder / "simulator", port=simulator_port, options=["--speed", str(SIMULATOR_SPEED)]
             )
             running.enter_context(simulator)
             print(f"A simulated kie.ai answers at {simulator.url} (no key, no cost).")
             connection = simulator.connection
         print("Starting Airflow ...", flush=True)
         airflow = LocalAirflow(
-            FOLDER / "airflow",
+            folder / "airflow",
             dags_folder=REPOSITORY / "example_dags",
             connections={"runway_default": connection},
             port=port,
         )
         running.enter_context(airflow)
         print(f"Airflow {airflow.version} is running; its UI: {airflow.url}/dags/{DAG_ID}")
-        code = _tell_the_story(airflow)
+        code = _tell_the_story(airflow, folder / "videos")
         if arguments.ui:
             print(f"\nLook around at {airflow.url} (no password). Ctrl-C stops everything.", flush=True)
             while True:
@@ -118,15 +124,15 @@ def _run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _clean_up() -> None:
-    ended = end_marked_processes(FOLDER / "airflow" / "components") + end_marked_processes(
-        FOLDER / "simulator"
+def _clean_up(folder: Path) -> None:
+    ended = end_marked_processes(folder / "airflow" / "components") + end_marked_processes(
+        folder / "simulator"
     )
     if ended:
         print(f"Ended {ended} processes that an interrupted run had left behind.")
     # A run that was cut off must not go on, and pay, in this one.
     for leftover in ("airflow", "simulator"):
-        shutil.rmtree(FOLDER / leftover, ignore_errors=True)
+        shutil.rmtree(folder / leftover, ignore_errors=True)
 
 
 def _port(asked: int | None, usual: int, what: str, option: str) -> int:
@@ -141,9 +147,9 @@ def _port(asked: int | None, usual: int, what: str, option: str) -> int:
     return port
 
 
-def _tell_the_story(airflow: LocalAirflow) -> int:
+def _tell_the_story(airflow: LocalAirflow, videos: Path) -> int:
     run_id = time.strftime("demo-%Y%m%d-%H%M%S")
-    airflow.api.trigger_dag(DAG_ID, {"folder": str(FOLDER / "videos")}, run_id=run_id)
+    airflow.api.trigger_dag(DAG_ID, {"folder": str(videos)}, run_id=run_id)
     print(f"\nDAG {DAG_ID}, run {run_id}:\n")
     with Progress(TASKS) as progress:
         while True:
@@ -168,46 +174,13 @@ def _show_videos(airflow: LocalAirflow, run_id: str) -> None:
             print(f"  {path}\n      {describe_video(path)}")
 
 
-def describe_video(path: Path) -> str:
-    """Return a video file's length, picture size and weight in words, having read its first picture.
-
-    :raises HarnessError: when it cannot be played
-    """
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            picture = next(container.decode(stream))
-            seconds = (container.duration or 0) / av.time_base
-    except (OSError, IndexError, StopIteration) as error:
-        raise HarnessError(f"{path} is not a playable video: {error!r}") from error
-    megabytes = path.stat().st_size / 1e6
-    return f"{seconds:.1f} s, {picture.width} x {picture.height}, {megabytes:.2f} MB"
-
-
 def _explain(airflow: LocalAirflow, run_id: str) -> None:
     print("\nThe DAG run failed.", file=sys.stderr)
-    for instance in airflow.api.task_instances(DAG_ID, run_id):
-        if instance["state"] == "failed":
-            task = instance["task_id"]
-            log = airflow.api.task_log(DAG_ID, run_id, task, try_number=instance["try_number"])
-            print(f"\n  {task} failed:", file=sys.stderr)
-            for line in _errors_in(log):
-                print(f"    {line}", file=sys.stderr)
-            folder = airflow.log_folder / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task}"
-            print(f"  Its log: {folder}", file=sys.stderr)
+    for task, errors in airflow.api.errors(DAG_ID, run_id).items():
+        print(f"\n  {task} failed:", *errors, sep="\n    ", file=sys.stderr)
+        folder = airflow.log_folder / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task}"
+        print(f"  Its log: {folder}", file=sys.stderr)
     print(f"\nThe logs of Airflow itself: {airflow.processes.folder}", file=sys.stderr)
-
-
-def _errors_in(log: str) -> list[str]:
-    found = []
-    for line in log.splitlines():
-        entry = json.loads(line)
-        if entry.get("level") in {"error", "critical"}:
-            causes = entry.get("error_detail") or []
-            found += [f"{cause['exc_type']}: {cause['exc_value']}" for cause in causes[:1]] or [
-                entry["event"]
-            ]
-    return found
 
 
 if __name__ == "__main__":

@@ -1,0 +1,135 @@
+"""One Airflow and one simulated kie.ai for all system tests, and the complete story started in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.local_airflow import LocalAirflow
+from tests.harness.local_simulator import LocalSimulator
+from tests.harness.processes import REPOSITORY
+
+EXAMPLES = REPOSITORY / "example_dags"
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSimulator]:
+    """A simulated kie.ai, ten times as fast as the real one, whose videos are all the same small clip."""
+    folder = tmp_path_factory.mktemp("simulator")
+    with LocalSimulator(folder, options=["--speed", "10", "--no-render"]) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def airflow(simulator: LocalSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """A running Airflow with the examples as its DAGs."""
+    with LocalAirflow(
+        tmp_path_factory.mktemp("airflow"),
+        dags_folder=EXAMPLES,
+        connections={"runway_default": simulator.connection},
+    ) as airflow:
+        yield airflow
+
+
+@dataclass
+class Run:
+    """A run of a DAG."""
+
+    airflow: LocalAirflow
+    dag_id: str
+    run_id: str
+
+    def wait_for_task(self, task_id: str, state: str, *, timeout: float = 240) -> None:
+        """Wait until a task is in a state; an end of the run in any other is an error at once."""
+        api = self.airflow.api
+
+        def look() -> bool | None:
+            if api.task_states(self.dag_id, self.run_id).get(task_id) == state:
+                return True
+            if api.dag_run_state(self.dag_id, self.run_id) in {"success", "failed"}:
+                pytest.fail(f"the run ended without {task_id} having been seen {state}: {self.report()}")
+            return None
+
+        api.wait_until(f"{task_id} being {state}", look, timeout=timeout)
+
+    def assert_success(self, *, timeout: float = 240) -> None:
+        """Wait for the run's end and see that all of its tasks succeeded."""
+        state = self.airflow.api.wait_for_run(self.dag_id, self.run_id, timeout=timeout)
+        assert state == "success", self.report()
+        assert set(self.states().values()) == {"success"}, self.report()
+
+    def states(self) -> dict[str, str]:
+        """Return the states of its tasks."""
+        return self.airflow.api.task_states(self.dag_id, self.run_id)
+
+    def xcoms(self, task_id: str) -> dict[str, Any]:
+        """Return all XComs of a task."""
+        return self.airflow.api.xcoms(self.dag_id, self.run_id, task_id)
+
+    def report(self) -> str:
+        """Return what a person needs to know about a run that went wrong."""
+        errors = self.airflow.api.errors(self.dag_id, self.run_id)
+        return f"{self.states()}\nerrors: {errors}\nlogs: {self.airflow.folder}"
+
+
+@pytest.fixture
+def trigger(airflow: LocalAirflow, tmp_path: Path) -> Callable[[str], Run]:
+    """A function that starts a run of a DAG, whose videos go into a folder of the test's own."""
+
+    def start(dag_id: str) -> Run:
+        run_id = airflow.api.trigger_dag(dag_id, {"folder": str(tmp_path / "videos")})
+        return Run(airflow, dag_id, run_id)
+
+    return start
+
+
+@dataclass
+class Story:
+    """A run of the complete story, and what the simulator was asked for since it began."""
+
+    run: Run
+    simulator: LocalSimulator
+    paid_before: int
+
+    def creations(self) -> list[dict[str, Any]]:
+        """Return the tasks that the simulator made and charged for this run."""
+        return self.simulator.creations()[self.paid_before :]
+
+    def assert_paid_once_each(self) -> None:
+        """See that each of the three videos was asked for exactly once."""
+        assert [creation["path"] for creation in self.creations()] == [
+            "/api/v1/runway/generate",
+            "/api/v1/runway/extend",
+            "/api/v1/aleph/generate",
+        ]
+
+    def look_ups(self, status: int) -> int:
+        """Return how many look-ups the simulator has answered with this HTTP status since it was started."""
+        return sum(
+            entry["count"]
+            for entry in self.simulator.stats()["requests"]
+            if entry["status"] == status and "record-" in entry["path"]
+        )
+
+
+@pytest.fixture
+def story(trigger: Callable[[str], Run], simulator: LocalSimulator) -> Iterator[Story]:
+    """The complete story, just begun."""
+    paid_before = len(simulator.creations())
+    yield Story(trigger("complete_story"), simulator, paid_before)
+    if not simulator.processes.is_running("simulator"):
+        simulator.start()
+    simulator.clear_faults()
+
+
+def outlast(seconds: float, airflow: LocalAirflow) -> None:
+    """Let an outage last, while Airflow must stay up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        airflow.processes.check()
+        time.sleep(0.5)
