@@ -153,7 +153,8 @@ def test_a_task_that_was_seen_may_be_unknown_again_for_a_while() -> None:
 
 def test_the_pause_adapts_to_the_kind_of_task_and_its_age() -> None:
     young, old = START + 1, START + 3000
-    video, aleph = poller(durations=Durations()), poller(model="aleph", durations=Durations())
+    video = poller(durations=Durations())
+    aleph = poller(model="aleph", kind="aleph", durations=Durations())
     for wait in (video, aleph):
         wait.on_task(task(TaskState.GENERATING), young)
     assert 2 <= video.next_delay(young) <= 3

@@ -105,7 +105,7 @@ def test_time_in_the_queue_does_not_count_as_generating() -> None:
     assert len(in_queue) <= 600 / 30
     fixed = watch(35, queued_for=600, poll_interval=5.0)
     assert len(wait.looks) < len(fixed.looks) / 4
-    assert wait.delay < 3
+    assert wait.delay < 5
 
 
 def test_a_late_task_is_looked_at_ever_less_often_but_never_less_than_every_15_s() -> None:
@@ -135,7 +135,7 @@ def test_a_slower_service_is_asked_later(chance: random.Random) -> None:
     assert after[0].looks[0] > 80
     assert max(len(wait.looks) for wait in after) <= 8
     assert len(before[0].looks) > statistics.mean(len(wait.looks) for wait in after)
-    assert statistics.median(wait.delay for wait in after) <= 3
+    assert statistics.median(wait.delay for wait in after) <= 4
 
 
 def test_a_faster_service_is_asked_earlier() -> None:
