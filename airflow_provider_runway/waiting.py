@@ -121,17 +121,18 @@ def last_look(
     :param runway_conn_id: The connection's ID.
     :param runway_task_id: The Runway task ID.
     :param model: ``runway`` or ``aleph``.
+    :raises RunwayError: the Runway task has ended without a video; the class says why.
     """
     from airflow_provider_runway.hooks.runway import RunwayHook
 
     try:
         task = RunwayHook(runway_conn_id).get_task(runway_task_id, model=model)
-        if task.state.is_terminal:
-            task.result_url()
-            return task
     except RunwayError as error:
         operator.log.warning("A last look before giving up: %s", error)
         return None
+    if task.state.is_terminal:
+        task.result_url()
+        return task
     operator.log.warning("A last look before giving up: Runway task %s is %s", runway_task_id, task.state)
     return None
 

@@ -146,10 +146,18 @@ class RunwayTaskSensor(BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
         if next_method == waiting.TRIGGER_FAILED:
-            task = waiting.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
+            try:
+                task = waiting.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
+            except RunwayError as error:
+                self._fail(error)
             if task is not None:
                 return self._finish(context, WaitEnd(task=task))
-        return super().resume_execution(next_method, next_kwargs, context)
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except RunwayTimeoutError:
+            raise
+        except AirflowSensorTimeout as error:
+            raise self._timed_out(str(error)) from error
 
     def _finish(self, context: Context, end: WaitEnd) -> str | None:
         try:
