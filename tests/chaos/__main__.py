@@ -8,6 +8,7 @@ the end, what the DAG asked for is compared with what was charged.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
@@ -288,10 +289,13 @@ class Chaos:
     def _error(self, task_id: str, index: int, try_number: int) -> str:
         folder = self.airflow.log_folder / f"dag_id={plan.DAG_ID}" / f"run_id={RUN_ID}" / f"task_id={task_id}"
         log = folder / f"map_index={index}" / f"attempt={try_number}.log"
-        text = log.read_text(errors="replace") if log.exists() else ""
-        # The last exception of the last try is what ended the task.
-        _, found, rest = text.rpartition('"exc_type":"')
-        return rest.partition('"')[0] if found else "no exception"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        for line in reversed(lines):
+            # The last exception of the last try is what ended the task; its causes follow it.
+            with suppress(ValueError):
+                if causes := json.loads(line).get("error_detail"):
+                    return str(causes[0]["exc_type"])
+        return "no exception"
 
     def _leaks(self) -> tuple[list[str], bool]:
         """Search database and logs for the key; also tell whether the search finds what is surely there."""
@@ -315,7 +319,7 @@ class Chaos:
         rows: list[tuple[str, object]] = [
             ("asked", verdict.asked),
             ("charged", verdict.charged),
-            ("failed at kie.ai and rightly made anew", verdict.failed_generations),
+            ("of these, failed at kie.ai", verdict.failed_generations),
             ("delivered", verdict.delivered),
             ("**charged twice**", f"**{len(verdict.charged_twice)}**"),
             ("**lost** (charged, no video, not called unknown)", f"**{len(verdict.lost)}**"),

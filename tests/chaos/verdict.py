@@ -87,8 +87,9 @@ def judge(charges: Iterable[Charge], endings: Iterable[Ending], watched: Mapping
                 verdict.delivered += 1
             elif good:
                 verdict.lost.append(case)
-            else:
+            elif ending.runway_task_id not in [charge.runway_task_id for charge in made]:
                 verdict.other_failures.append(case)
+            # Else it only submitted, in time, what failed at kie.ai later.
         elif ending.error == UNKNOWN:
             verdict.unknown_charged += bool(good)
             verdict.unknown_not_charged += not good

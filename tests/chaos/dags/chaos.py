@@ -42,5 +42,5 @@ with DAG(
 
     # One that ended as unknown has no ID to wait for; the others have.
     watched = RunwayTaskSensor.partial(
-        task_id="watched", deferrable=True, poke_interval=2, timeout=7200, trigger_rule="all_done"
+        task_id="watched", deferrable=True, poke_interval=2, timeout=7200, retries=8, trigger_rule="all_done"
     ).expand(runway_task_id=submitted.output)
