@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 PINS := tests/pins
-# For the demo, such as FLAGS="--port 9000".
+# For the demo and the chaos run, such as FLAGS="--port 9000" and FLAGS="--seed 7".
 FLAGS ?=
 export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
@@ -15,7 +15,7 @@ unexport $(LEAKING)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 lint format pins venv venv-2.11 clean
+.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 chaos chaos-short lint format pins venv venv-2.11 clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -37,8 +37,14 @@ test-integration: venv ## the tests against the simulated kie.ai
 test-system: venv ## the tests in a real Airflow (minutes)
 	.venv/bin/python -m pytest tests/system
 
-test-2.11: venv-2.11 ## the unit tests with Airflow 2.11 (Python 3.11 or 3.12)
-	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit
+test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.11 (Python 3.11 or 3.12)
+	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/test_durable.py
+
+chaos: venv ## kill all processes of a real Airflow at random, and count charges and videos (half an hour)
+	@.venv/bin/python -m tests.chaos $(FLAGS)
+
+chaos-short: venv ## a few minutes of the same
+	@.venv/bin/python -m tests.chaos --short $(FLAGS)
 
 lint: venv ## style and types
 	.venv/bin/ruff check .
@@ -63,4 +69,4 @@ venv-2.11:
 	@$(PYTHON) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
 
 clean: ## remove everything that these commands have made
-	rm -rf .venv .venv-2.11 .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-2.11 .demo .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
