@@ -1,0 +1,322 @@
+"""The sensor in its three modes: poking, rescheduled and deferred, with Airflow's ``timeout`` and skips."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_runway.api.requests import GenerateVideo
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayTaskFailedError,
+    RunwayTaskNotFoundError,
+    RunwayTaskRejectedError,
+    RunwayTimeoutError,
+    RunwayVideoExpiredError,
+)
+from airflow_provider_runway.hooks.runway import RunwayHook
+from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+from airflow_provider_runway.simulator import Simulator
+from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+from tests.integration.conftest import TaskInstance
+from tests.integration.recorder import Recorder, envelope
+
+pytestmark = pytest.mark.usefixtures("quick", "_first_reschedule")
+
+REQUEST = GenerateVideo("A paper boat")
+
+
+@pytest.fixture
+def _first_reschedule(monkeypatch: pytest.MonkeyPatch, ti: TaskInstance) -> None:
+    """Airflow 2 asks its database when a rescheduled sensor first ran."""
+    from airflow.sensors import base
+
+    if hasattr(base, "_orig_start_date"):
+        monkeypatch.setattr(base, "_orig_start_date", lambda *_, **__: ti.first_reschedule_date)
+
+
+def sensor(runway_task_id: str, **arguments: Any) -> RunwayTaskSensor:
+    return RunwayTaskSensor(task_id="wait", runway_task_id=runway_task_id, **arguments)
+
+
+def submit(simulator: Simulator, *faults: str) -> str:
+    """Return the ID of a new task, made with these faults."""
+    for fault in faults:
+        simulator.add_fault(fault)
+    return RunwayHook().submit(REQUEST)
+
+
+async def _first_event(trigger: RunwayTaskTrigger) -> Any:
+    async for event in trigger.run():
+        return event.payload
+    return None
+
+
+def run(operator: RunwayTaskSensor, context: Any) -> Any:
+    """Run a sensor to its end as Airflow does, and return its result."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            return operator.execute(context)
+        except TaskDeferred as deferral:
+            _, arguments = deferral.trigger.serialize()
+            event = asyncio.run(_first_event(RunwayTaskTrigger(**json.loads(json.dumps(arguments)))))
+            stored = json.loads(json.dumps(event))
+            return operator.resume_execution(deferral.method_name, {"event": stored}, context)
+        except Exception as error:
+            if type(error).__name__ != "AirflowRescheduleException":
+                raise
+            ti = context["ti"]
+            ti.first_reschedule_date = ti.first_reschedule_date or ti.start_date
+            kept = {name: getattr(operator, name) for name in ("mode", "timeout", "soft_fail")}
+            operator = sensor(operator.runway_task_id, **kept)
+    raise AssertionError("the sensor did not end")
+
+
+MODES = pytest.mark.parametrize(
+    "arguments",
+    [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}],
+    ids=["poke", "reschedule", "deferrable"],
+)
+
+
+@MODES
+def test_it_waits_for_the_video_and_returns_its_url(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance, arguments: dict[str, Any]
+) -> None:
+    url = run(sensor(submit(runway_simulator), **arguments), context)
+    assert url.endswith(".mp4")
+    assert ti.xcoms["video_url"] == url
+    assert ti.xcoms["image_url"].endswith(".jpg")
+    assert isinstance(ti.xcoms["video_id"], str)
+    assert runway_simulator.tasks[0]["lookups"] > 1
+    assert len(runway_simulator.creations) == 1
+
+
+@MODES
+def test_both_generations_of_the_api(
+    runway_simulator: Simulator, connect: Callable[..., str], context: Any, arguments: dict[str, Any]
+) -> None:
+    connect(host=runway_simulator.url, extra={"api": "market"})
+    assert run(sensor(submit(runway_simulator), **arguments), context).endswith(".mp4")
+
+
+@MODES
+def test_a_failed_task_fails_it_with_kies_words(
+    runway_simulator: Simulator, context: Any, arguments: dict[str, Any]
+) -> None:
+    task_id = submit(runway_simulator, "upstream_failure")
+    with pytest.raises(RunwayTaskFailedError, match="internal error, please try again later") as caught:
+        run(sensor(task_id, **arguments), context)
+    assert task_id in str(caught.value)
+    assert "https://kie.ai/logs" in str(caught.value)
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+@MODES
+def test_a_moderated_task_is_not_retried(
+    runway_simulator: Simulator, context: Any, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(RunwayTaskRejectedError, match="AI moderator") as caught:
+        run(sensor(submit(runway_simulator, "moderation"), **arguments), context)
+    assert isinstance(caught.value, AirflowFailException)
+
+
+@MODES
+@pytest.mark.parametrize("fault", ["expired", "success_without_url"])
+def test_a_success_without_a_video_is_an_error_of_its_own(
+    runway_simulator: Simulator, context: Any, arguments: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(RunwayVideoExpiredError):
+        run(sensor(submit(runway_simulator, fault), **arguments), context)
+
+
+@MODES
+@pytest.mark.parametrize("timeout", [0.4, timedelta(seconds=0.4)])
+def test_its_timeout_is_airflows_and_ours(
+    runway_simulator: Simulator, context: Any, arguments: dict[str, Any], timeout: Any
+) -> None:
+    task_id = submit(runway_simulator, "stuck")
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        run(sensor(task_id, timeout=timeout, **arguments), context)
+    assert isinstance(caught.value, RunwayTimeoutError)
+    assert all(text in str(caught.value) for text in (task_id, "charged", "https://kie.ai/logs"))
+
+
+@MODES
+def test_with_soft_fail_a_time_out_is_a_skip(
+    runway_simulator: Simulator, context: Any, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(AirflowSkipException):
+        run(sensor(submit(runway_simulator, "stuck"), timeout=0.4, soft_fail=True, **arguments), context)
+
+
+@MODES
+def test_with_soft_fail_a_failure_that_is_final_is_a_skip(
+    runway_simulator: Simulator, context: Any, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(AirflowSkipException):
+        run(sensor(submit(runway_simulator, "moderation"), soft_fail=True, **arguments), context)
+
+
+@MODES
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "http_error", "status": 503},
+        {"kind": "http_error", "status": 429},
+        {"kind": "body_code", "code": 500},
+        {"kind": "html", "status": 502},
+        {"kind": "garbage"},
+        {"kind": "drop_before"},
+    ],
+    ids=str,
+)
+def test_failed_look_ups_do_not_fail_it(
+    runway_simulator: Simulator, context: Any, arguments: dict[str, Any], fault: dict[str, Any]
+) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.add_fault(path="/api/v1/runway/record-detail", count=4, **fault)
+    assert run(sensor(task_id, **arguments), context).endswith(".mp4")
+
+
+@MODES
+def test_a_rejected_key_fails_it_at_once(
+    recorder: Recorder, connect: Callable[..., str], context: Any, arguments: dict[str, Any]
+) -> None:
+    connect(host=recorder.url)
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
+    with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
+        run(sensor("task-1", **arguments), context)
+    assert len(recorder.requests) == 1
+
+
+@MODES
+def test_an_unknown_id_has_a_grace(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance, arguments: dict[str, Any]
+) -> None:
+    ti.start_date = datetime.now(timezone.utc) - timedelta(seconds=89.5)
+    if arguments.get("mode") == "reschedule":
+        ti.first_reschedule_date = ti.start_date
+    with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
+        run(sensor("nobody-knows-me", **arguments), context)
+    assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1
+
+
+def test_a_video_that_is_there_needs_no_deferral(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance
+) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    assert sensor(task_id, deferrable=True).execute(context) == ti.xcoms["video_url"]
+
+
+def test_a_deferral_is_to_our_trigger_and_has_the_sensors_deadline(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance
+) -> None:
+    task_id = submit(runway_simulator)
+    ti.start_date = datetime.now(timezone.utc) - timedelta(seconds=100)
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(task_id, deferrable=True, timeout=600, poke_interval=7).execute(context)
+    trigger = caught.value.trigger
+    assert isinstance(trigger, RunwayTaskTrigger)
+    assert (trigger.runway_task_id, trigger.poll_interval) == (task_id, 7)
+    assert trigger.end_time == pytest.approx(ti.start_date.timestamp() + 600)
+    assert caught.value.timeout is not None
+    assert caught.value.timeout > timedelta(seconds=490)
+
+
+@pytest.mark.parametrize("failure", ["Trigger timeout", "Trigger failure"])
+def test_a_trigger_that_failed_is_no_failed_sensor_where_the_video_is_there(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance, failure: str
+) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    url = sensor(task_id, deferrable=True).resume_execution("__fail__", {"error": failure}, context)
+    assert url == ti.xcoms["video_url"]
+
+
+def test_a_trigger_that_failed_does_not_hide_why_the_task_did(
+    runway_simulator: Simulator, context: Any
+) -> None:
+    task_id = submit(runway_simulator, "moderation")
+    runway_simulator.advance(600)
+    failed = {"error": "Trigger failure"}
+    with pytest.raises(RunwayTaskRejectedError, match="AI moderator"):
+        sensor(task_id, deferrable=True).resume_execution("__fail__", failed, context)
+    with pytest.raises(AirflowSkipException):
+        sensor(task_id, deferrable=True, soft_fail=True).resume_execution("__fail__", failed, context)
+
+
+def test_a_trigger_that_failed_fails_the_sensor_where_there_is_no_video(
+    runway_simulator: Simulator, context: Any
+) -> None:
+    task_id = submit(runway_simulator, "stuck")
+    failed = {"error": "Trigger timeout"}
+    with pytest.raises(AirflowException, match="Trigger timeout"):
+        sensor(task_id, deferrable=True).resume_execution("__fail__", failed, context)
+    with pytest.raises(AirflowSkipException):
+        sensor(task_id, deferrable=True, soft_fail=True).resume_execution("__fail__", failed, context)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [({"runway_task_id": ""}, "runway_task_id=''"), ({"runway_task_id": "t", "model": "x"}, "model='x'")],
+)
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_bad_input_is_refused_before_any_request(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    context: Any,
+    arguments: dict[str, Any],
+    named: str,
+    deferrable: bool,
+) -> None:
+    connect(host=recorder.url)
+    with pytest.raises(ValueError, match=named):
+        RunwayTaskSensor(task_id="wait", deferrable=deferrable, **arguments).execute(context)
+    assert recorder.requests == []
+
+
+@pytest.mark.parametrize(("interval", "slept"), [(None, 0.01), (0.02, 0.02), (timedelta(seconds=0.03), 0.03)])
+def test_the_pause_between_two_looks_adapts_unless_one_is_chosen(
+    runway_simulator: Simulator, context: Any, monkeypatch: pytest.MonkeyPatch, interval: Any, slept: float
+) -> None:
+    """The fixture ``quick`` makes an adapted pause 0.01 s."""
+    task_id, pauses, sleep = submit(runway_simulator), [], time.sleep
+
+    def note(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", note)
+    sensor(task_id, poke_interval=interval).execute(context)
+    assert slept in pauses
+
+
+def test_it_maps_over_task_ids(runway_simulator: Simulator, context: Any) -> None:
+    task_ids = [submit(runway_simulator) for _ in range(3)]
+    runway_simulator.advance(600)
+    with DAG("mapped", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=timezone.utc)):
+        mapped = RunwayTaskSensor.partial(task_id="wait", poke_interval=5).expand(runway_task_id=task_ids)
+    urls = [mapped.unmap({"runway_task_id": task_id}).execute(context) for task_id in task_ids]
+    assert len(set(urls)) == 3
+
+
+def test_it_is_templated() -> None:
+    assert isinstance(RunwayTaskSensor.template_fields, tuple)
+    assert {"runway_task_id", "model", "runway_conn_id"} <= set(RunwayTaskSensor.template_fields)
