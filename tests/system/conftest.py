@@ -1,12 +1,14 @@
-"""One Airflow and one simulated kie.ai for all system tests, and the complete story started in them."""
+"""One Airflow and one simulated kie.ai for all system tests, and runs of DAGs in them."""
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -27,10 +29,23 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSimulat
 
 @pytest.fixture(scope="session")
 def airflow(simulator: LocalSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    """A running Airflow with the examples as its DAGs."""
+    """A running Airflow that knows the examples, and the complete story once more as ``quick_story``.
+
+    That one differs in its ``poke_interval`` alone: by default no look comes before the real service could
+    have a video ready, which is long after this simulator has.
+    """
+    dags = tmp_path_factory.mktemp("dags") / "example_dags"
+    shutil.copytree(EXAMPLES, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    story = (EXAMPLES / "complete_story.py").read_text()
+    quick = story.replace('dag_id="complete_story"', 'dag_id="quick_story"').replace(
+        "deferrable=True", "deferrable=True, poke_interval=2"
+    )
+    assert quick.count("quick_story") == 1
+    assert quick.count("poke_interval=2") == 3
+    (dags / "quick_story.py").write_text(quick)
     with LocalAirflow(
         tmp_path_factory.mktemp("airflow"),
-        dags_folder=EXAMPLES,
+        dags_folder=dags,
         connections={"runway_default": simulator.connection},
     ) as airflow:
         yield airflow
@@ -44,12 +59,12 @@ class Run:
     dag_id: str
     run_id: str
 
-    def wait_for_task(self, task_id: str, state: str, *, timeout: float = 240) -> None:
-        """Wait until a task is in a state; an end of the run in any other is an error at once."""
+    def wait_for_task(self, task_id: str, state: str, *, timeout: float = 300) -> None:
+        """Wait until a task is in a state; an end of the run without that is an error at once."""
         api = self.airflow.api
 
         def look() -> bool | None:
-            if api.task_states(self.dag_id, self.run_id).get(task_id) == state:
+            if self.states().get(task_id) == state:
                 return True
             if api.dag_run_state(self.dag_id, self.run_id) in {"success", "failed"}:
                 pytest.fail(f"the run ended without {task_id} having been seen {state}: {self.report()}")
@@ -57,7 +72,7 @@ class Run:
 
         api.wait_until(f"{task_id} being {state}", look, timeout=timeout)
 
-    def assert_success(self, *, timeout: float = 240) -> None:
+    def assert_success(self, *, timeout: float = 600) -> None:
         """Wait for the run's end and see that all of its tasks succeeded."""
         state = self.airflow.api.wait_for_run(self.dag_id, self.run_id, timeout=timeout)
         assert state == "success", self.report()
@@ -77,28 +92,16 @@ class Run:
         return f"{self.states()}\nerrors: {errors}\nlogs: {self.airflow.folder}"
 
 
-@pytest.fixture
-def trigger(airflow: LocalAirflow, tmp_path: Path) -> Callable[[str], Run]:
-    """A function that starts a run of a DAG, whose videos go into a folder of the test's own."""
-
-    def start(dag_id: str) -> Run:
-        run_id = airflow.api.trigger_dag(dag_id, {"folder": str(tmp_path / "videos")})
-        return Run(airflow, dag_id, run_id)
-
-    return start
-
-
 @dataclass
-class Story:
-    """A run of the complete story, and what the simulator was asked for since it began."""
+class Story(Run):
+    """A run of the complete story, whose prompts carry a mark by which its creations are known."""
 
-    run: Run
     simulator: LocalSimulator
-    paid_before: int
+    mark: str
 
     def creations(self) -> list[dict[str, Any]]:
         """Return the tasks that the simulator made and charged for this run."""
-        return self.simulator.creations()[self.paid_before :]
+        return [made for made in self.simulator.creations() if self.mark in made["body"]["prompt"]]
 
     def assert_paid_once_each(self) -> None:
         """See that each of the three videos was asked for exactly once."""
@@ -117,14 +120,41 @@ class Story:
         )
 
 
+def start_story(airflow: LocalAirflow, simulator: LocalSimulator, dag_id: str, folder: Path) -> Story:
+    """Start a run of the complete story.
+
+    :param dag_id: ``complete_story`` or ``quick_story``
+    :param folder: where its videos go
+    """
+    mark = uuid4().hex
+    prompts = dict.fromkeys(("prompt", "extension_prompt", "style_prompt"), f"A boat {mark}")
+    run_id = airflow.api.trigger_dag(dag_id, {"folder": str(folder), **prompts})
+    return Story(airflow, dag_id, run_id, simulator, mark)
+
+
 @pytest.fixture
-def story(trigger: Callable[[str], Run], simulator: LocalSimulator) -> Iterator[Story]:
-    """The complete story, just begun."""
-    paid_before = len(simulator.creations())
-    yield Story(trigger("complete_story"), simulator, paid_before)
+def quick_story(airflow: LocalAirflow, simulator: LocalSimulator, tmp_path: Path) -> Iterator[Story]:
+    """The complete story, just begun; afterwards the simulator is up and free of faults."""
+    yield start_story(airflow, simulator, "quick_story", tmp_path)
     if not simulator.processes.is_running("simulator"):
         simulator.start()
     simulator.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def examples(
+    airflow: LocalAirflow, simulator: LocalSimulator, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Run]:
+    """A run of each example, all started at once, since most of their time is waiting."""
+    folder = tmp_path_factory.mktemp("videos")
+    runs: dict[str, Run] = {}
+    for file in sorted(EXAMPLES.glob("*.py")):
+        if file.stem == "complete_story":
+            runs[file.stem] = start_story(airflow, simulator, file.stem, folder)
+        else:
+            run_id = airflow.api.trigger_dag(file.stem, {"folder": str(folder)})
+            runs[file.stem] = Run(airflow, file.stem, run_id)
+    return runs
 
 
 def outlast(seconds: float, airflow: LocalAirflow) -> None:
