@@ -9,6 +9,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+from airflow_provider_runway.exceptions import RunwayValidationError
+
 CHUNK_SIZE = 1024 * 1024
 
 
@@ -46,9 +48,14 @@ def store(chunks: Iterable[bytes], path: str) -> int:
 
     :param chunks: The content. Where it raises, nothing stays behind.
     :param path: A local path or a URI that ``ObjectStoragePath`` understands; an existing file is replaced.
+    :raises RunwayValidationError: the path is that of a local folder.
     """
     target = ObjectStoragePath(path)
     if target.protocol in ("", "file"):
+        if target.is_dir():
+            raise RunwayValidationError(
+                f"path={path!r}: must be the name of a file, not a folder; a folder's path ends with '/'."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
     part = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
     size = 0
