@@ -80,6 +80,7 @@ class Recorder:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
+                self.close_connection = answer.headers.get("Connection") == "close"
 
             do_GET = do_POST = do_HEAD = _serve
 
