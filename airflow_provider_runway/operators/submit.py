@@ -148,7 +148,7 @@ class RunwaySubmitOperator(BaseOperator):
         self._check_arguments()
         hook = RunwayHook(self.runway_conn_id)
         journal = self._journal(context, request)
-        submission = self._take_up(journal, hook)
+        submission, finished = self._take_up(journal, hook)
         if submission is None:
             submission = self._submit(
                 journal, hook, request, first_tried_at=first_tried_at, refusals=refusals
@@ -157,6 +157,8 @@ class RunwaySubmitOperator(BaseOperator):
         context["ti"].xcom_push(key=waiting.TASK_ID_KEY, value=runway_task_id)
         if not self.wait_for_completion:
             return runway_task_id
+        if finished is not None:
+            return self._finish(context, finished)
         poll_interval = waiting.seconds("poll_interval", self.poll_interval)
         if self.deferrable:
             waiting.defer(
@@ -209,19 +211,24 @@ class RunwaySubmitOperator(BaseOperator):
             max_tries=ti.max_tries,
         )
 
-    def _take_up(self, journal: SubmissionJournal, hook: RunwayHook) -> Submission | None:
-        """Return the submission of an earlier try that this one goes on with, if there is one worth it."""
+    def _take_up(
+        self, journal: SubmissionJournal, hook: RunwayHook
+    ) -> tuple[Submission | None, RunwayTask | None]:
+        """Return an earlier try's submission to go on with, if there is one, and its task if it is done."""
         try:
             earlier = journal.earlier()
         except RunwaySubmissionUnknownError as error:
             if self.on_unknown_submission != "resubmit":
                 raise
             self.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
-            return None
+            return None, None
         if earlier is None or earlier.runway_task_id is None:
-            return None
+            return None, None
+        finished = None
         try:
-            hook.get_task(earlier.runway_task_id, model=self.model).result_url()
+            task = hook.get_task(earlier.runway_task_id, model=self.model)
+            task.result_url()
+            finished = task
         except RunwayTaskRejectedError:
             # The same request would be paid for and rejected again.
             raise
@@ -229,14 +236,14 @@ class RunwaySubmitOperator(BaseOperator):
             self.log.info(
                 "Submitting anew, since the task of try %d has failed: %s", earlier.try_number, error
             )
-            return None
+            return None, None
         except RunwayError as error:
             # Whatever else is wrong with it, it is paid for: the wait will say.
             self.log.info("Runway task %s of try %d: %s", earlier.runway_task_id, earlier.try_number, error)
         self.log.info(
             "Taking up Runway task %s, submitted in try %d", earlier.runway_task_id, earlier.try_number
         )
-        return journal.extend(earlier, self._timeout_seconds)
+        return journal.extend(earlier, self._timeout_seconds), finished
 
     def _submit(
         self,

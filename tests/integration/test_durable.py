@@ -213,6 +213,18 @@ def test_a_worker_killed_after_the_record_costs_nothing(
     assert task.ti.xcoms["runway_task_id"] == runway_simulator.creations[0]["task_id"]
 
 
+def test_a_retry_whose_video_is_there_returns_it_without_another_deferral(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(wait_for_completion=True, deferrable=True)
+    assert task.run() is None
+    runway_simulator.advance(3600)
+    assert task.run() == runway_simulator.creations[0]["task_id"]
+    assert task.deferral is None
+    assert task.ti.xcoms["video_url"]
+    assert len(runway_simulator.creations) == 1
+
+
 def test_a_worker_killed_again_and_again_while_waiting_costs_nothing(
     life: Callable[..., Life], killed_at: Callable[[str], None], runway_simulator: Simulator
 ) -> None:
