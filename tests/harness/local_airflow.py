@@ -146,7 +146,9 @@ class LocalAirflow:
         for process in marked_processes(self.processes.folder):
             with suppress(psutil.Error):
                 title = " ".join(process.cmdline())
-                if title.startswith("airflow worker -- LocalExecutor") and "<idle>" not in title:
+                busy = title.startswith("airflow worker -- LocalExecutor") and "<idle>" not in title
+                # One that has outlived its scheduler has nobody to report to, and does nothing more.
+                if busy and process.children():
                     found.append(process)
         return sorted(found, key=lambda process: process.pid)
 
