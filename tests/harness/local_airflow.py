@@ -255,7 +255,7 @@ class LocalAirflow:
             # A busy small machine can take longer than the default 5 s to answer.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
             # A task's supervisor can notice the end of its process as late as this many seconds. With the
-            # default 5, a deferral that is over sooner looks to the scheduler like a task killed from outside.
+            # default 5, a deferral that is over sooner looks to the scheduler like a task killed from outside
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         }
 
