@@ -1,0 +1,123 @@
+"""What importing the package costs a DAG file: no HTTP client, no picture library, no connection."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow import __version__ as airflow_version
+
+import airflow_provider_runway
+
+PACKAGE = Path(airflow_provider_runway.__file__).parent
+MODULES = [
+    "airflow_provider_runway.operators.runway",
+    "airflow_provider_runway.sensors.runway",
+    "airflow_provider_runway.get_provider_info",
+    "airflow_provider_runway.exceptions",
+]
+HEAVY = [
+    "aiohttp",
+    "requests",
+    "urllib3",
+    "requests_toolbelt",
+    "av",
+    "PIL",
+    "airflow.providers.http.hooks.http",
+    "airflow_provider_runway.hooks",
+    "airflow_provider_runway.simulator",
+    "airflow_provider_runway.plugins",
+]
+#: What is imported, one after the other, in one fresh interpreter; first what a DAG file imports anyway.
+STEPS = {
+    "airflow alone": "from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator",
+    **{module: f"import {module}" for module in MODULES},
+    "a DAG file": """
+from datetime import datetime
+from airflow_provider_runway.operators.runway import *
+from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+with DAG("light", schedule=None, start_date=datetime(2024, 1, 1)):
+    generate = RunwayGenerateOperator(task_id="generate", prompt="x", deferrable=True)
+    wait = RunwayTaskSensor(task_id="wait", runway_task_id=generate.output, deferrable=True)
+    RunwayDownloadOperator(task_id="download", path="/tmp/", video_url=wait.output)
+    RunwayGenerateOperator.partial(task_id="mapped").expand(prompt=["a", "b"])
+""",
+    "the hooks": "import airflow_provider_runway.hooks.runway",
+}
+
+SCRIPT = """
+import json, socket, sys
+
+opened, loaded = [], {{}}
+
+def refuse(self, address):
+    opened.append(repr(address))
+    raise OSError("no connection may be opened")
+
+socket.socket.connect = socket.socket.connect_ex = refuse
+for name, step in {steps!r}.items():
+    exec(step)
+    loaded[name] = [name for name in {heavy!r} if name in sys.modules]
+print(json.dumps([opened, loaded]))
+"""
+
+
+@pytest.fixture(scope="module")
+def observed() -> tuple[list[str], dict[str, set[str]]]:
+    """The connections that were tried, and which heavy modules were loaded after each step."""
+    script = SCRIPT.format(steps=STEPS, heavy=HEAVY)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    opened, loaded = json.loads(done.stdout.splitlines()[-1])
+    return opened, {name: set(modules) for name, modules in loaded.items()}
+
+
+@pytest.mark.parametrize("step", [*MODULES, "a DAG file"])
+def test_a_dag_file_loads_nothing_heavy_that_airflow_does_not_load_itself(step: str, observed: Any) -> None:
+    _, loaded = observed
+    assert loaded[step] == loaded["airflow alone"]
+
+
+def test_no_connection_is_opened(observed: Any) -> None:
+    opened, _ = observed
+    assert opened == []
+
+
+@pytest.mark.skipif(airflow_version < "3.3", reason="earlier versions load some of it themselves")
+def test_airflow_loads_nothing_heavy_itself(observed: Any) -> None:
+    _, loaded = observed
+    assert loaded["airflow alone"] == set()
+
+
+def test_the_check_can_fail(observed: Any) -> None:
+    _, loaded = observed
+    assert {"aiohttp", "requests", "airflow_provider_runway.hooks"} <= loaded["the hooks"]
+
+
+def test_the_providers_namespace_belongs_to_airflow() -> None:
+    assert airflow_provider_runway.__name__ == "airflow_provider_runway"
+    assert not (PACKAGE.parent / "airflow").exists()
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "triggers").glob("*.py")), ids=lambda path: path.name)
+def test_a_trigger_cannot_submit(path: Path) -> None:
+    """The paid request is made in a worker alone: whatever restarts, nothing is paid twice."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert not (called | named) & {"submit", "post", "creation", "RunwayHook"}
+
+
+def test_the_asynchronous_hook_cannot_submit() -> None:
+    from airflow_provider_runway.hooks.runway import RunwayAsyncHook
+
+    assert not hasattr(RunwayAsyncHook, "submit")
