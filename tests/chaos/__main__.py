@@ -62,9 +62,11 @@ SETTINGS = {
 def main() -> int:
     """Run it and return the exit code: 0 where nothing was charged twice and nothing lost."""
     arguments = _arguments()
-    end_marked_processes(FOLDER / "airflow" / "components")
-    end_marked_processes(FOLDER / "simulator")
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    folder = arguments.folder.resolve()
+    for name in ("airflow/components", "simulator", "postgres"):
+        end_marked_processes(folder / name)
+        # Only what is known to be an earlier run's, wherever the folder is.
+        shutil.rmtree(folder / name.partition("/")[0], ignore_errors=True)
     try:
         with ExitStack() as running:
             return Chaos(arguments, running).run()
@@ -72,7 +74,7 @@ def main() -> int:
         print("\nInterrupted; everything was stopped.")
         return 130
     except HarnessError as error:
-        print(f"\n{error}\nAll logs: {FOLDER}", file=sys.stderr)
+        print(f"\n{error}\nAll logs: {folder}", file=sys.stderr)
         return 2
 
 
@@ -88,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--no-durable", action="store_true", help="with durable=False: shows the charges that it prevents"
     )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where everything is written")
     parser.add_argument("--minutes", type=float, default=90, help="give up after so many")
     arguments = parser.parse_args()
     if arguments.short:
@@ -113,17 +116,18 @@ class Chaos:
         self.faults: Counter[str] = Counter()
         self._restarts: list[tuple[float, str]] = []
         self._chance = random.Random(arguments.seed + 2)
-        print(f"seed {arguments.seed}; logs: {FOLDER}", flush=True)
-        self.postgres = running.enter_context(LocalPostgres(FOLDER / "postgres"))
+        self.folder = arguments.folder.resolve()
+        print(f"seed {arguments.seed}; logs: {self.folder}", flush=True)
+        self.postgres = running.enter_context(LocalPostgres(self.folder / "postgres"))
         self.simulator = running.enter_context(
             LocalSimulator(
-                FOLDER / "simulator",
+                self.folder / "simulator",
                 options=["--speed", "2.5", "--no-render", "--balance", "1000000", "--api-key", API_KEY],
             )
         )
         self.airflow = running.enter_context(
             LocalAirflow(
-                FOLDER / "airflow",
+                self.folder / "airflow",
                 dags_folder=Path(__file__).with_name("dags"),
                 connections={"runway_default": {**self.simulator.connection, "password": API_KEY}},
                 database_url=self.postgres.url,
@@ -300,7 +304,7 @@ class Chaos:
     def _leaks(self) -> tuple[list[str], bool]:
         """Search database and logs for the key; also tell whether the search finds what is surely there."""
         leaks, markers = [], 0
-        files = [path for path in FOLDER.rglob("*.log") if path.is_file()]
+        files = [path for path in self.folder.rglob("*.log") if path.is_file()]
         for name, text in [
             ("the database", self.postgres.dump()),
             *((str(path), path.read_text(errors="replace")) for path in files),

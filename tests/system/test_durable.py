@@ -179,6 +179,14 @@ def test_an_answer_lost_after_the_creation_was_carried_out_is_not_asked_for_agai
     assert len(run.charged) == 1
 
 
+def test_a_rate_limit_uses_up_no_retry_and_no_credits(start: Any, simulator: LocalSimulator) -> None:
+    simulator.add_fault(kind="http_error", path=CREATION, status=429, count=2, headers={"Retry-After": "1"})
+    run = start("deferred")
+    run.ends("success")
+    assert run.tries() == 1
+    assert run.charged == [run.result()]
+
+
 def test_a_retry_after_a_failed_generation_makes_a_new_video(start: Any, simulator: LocalSimulator) -> None:
     simulator.add_fault(kind="upstream_failure", path=CREATION)
     run = start("deferred")
