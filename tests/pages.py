@@ -1,0 +1,56 @@
+"""The README and the how-to pages, taken apart for the tests that see whether they are true."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = {
+    name: (REPOSITORY / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        "docs/connection.md",
+        "docs/operators.md",
+        "docs/waiting.md",
+        "docs/reliability.md",
+        "docs/errors.md",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A fenced block of a page.
+
+    :param line: where it begins, from 1
+    :param language: what stands behind the fence, such as ``python``
+    """
+
+    page: str
+    line: int
+    language: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """A name for test reports and files, such as ``waiting_17``."""
+        return f"{Path(self.page).stem.lower()}_{self.line}"
+
+
+def snippets(language: str) -> list[Snippet]:
+    """Return the snippets of a language on all pages."""
+    return [
+        Snippet(page, text[: match.start()].count("\n") + 1, match[1], match[2])
+        for page, text in PAGES.items()
+        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        if match[1] == language
+    ]
+
+
+def table(page: str, heading: str) -> dict[str, list[str]]:
+    """Return the table below a heading: the name in its first column to the texts of the others."""
+    section = PAGES[page].split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    return {row[0].strip().strip("`"): [cell.strip() for cell in row[1:]] for row in rows}

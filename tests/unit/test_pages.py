@@ -1,0 +1,107 @@
+"""What the README and the how-to pages say in tables and examples of connections is what the code does."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+
+import pytest
+from airflow.models import Connection
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_runway import exceptions
+from airflow_provider_runway.get_provider_info import get_provider_info
+from airflow_provider_runway.hooks.connection import RunwaySettings
+from airflow_provider_runway.operators import runway as operators
+from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+from tests.pages import PAGES, REPOSITORY, Snippet, snippets, table
+
+
+@pytest.mark.parametrize("snippet", snippets("json"), ids=lambda snippet: snippet.name)
+def test_the_connection_can_be_used(snippet: Snippet) -> None:
+    settings = RunwaySettings.from_connection(Connection.from_json(snippet.source, conn_id="runway_default"))
+    assert settings.api_key in {"YOUR-API-KEY", "simulator"}
+    known = set(json.loads(snippet.source).get("extra", {}))
+    assert known <= set(table("docs/connection.md", "## Extras"))
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "operator"),
+    [
+        ("docs/operators.md", "## Text to video", operators.RunwayGenerateOperator),
+        ("docs/operators.md", "## Extend", operators.RunwayExtendOperator),
+        ("docs/operators.md", "## Restyle with Aleph", operators.RunwayAlephOperator),
+        ("docs/waiting.md", "## The sensor", RunwayTaskSensor),
+    ],
+)
+def test_the_table_of_arguments_says_what_the_signature_says(page: str, heading: str, operator: type) -> None:
+    documented = table(page, heading)
+    signature = inspect.signature(operator.__init__)
+    own = {
+        name: parameter.default
+        for name, parameter in signature.parameters.items()
+        if name not in {"self", "kwargs", "runway_conn_id"}
+    }
+    assert set(own) <= set(documented)
+    for name, default in own.items():
+        said = documented[name][0].strip("`")
+        if default is inspect.Parameter.empty:
+            assert said == ""
+        elif name != "deferrable":
+            assert ast.literal_eval(said) == default
+
+
+def test_every_operator_stands_in_the_readme() -> None:
+    documented = table("README.md", "## Operators")
+    public = {
+        name
+        for name, value in vars(operators).items()
+        if name.endswith("Operator") and value.__module__ == operators.__name__
+    }
+    assert public | {"RunwayTaskSensor", "RunwayTaskTrigger"} <= set(documented)
+
+
+@pytest.mark.parametrize(("page", "heading"), [("README.md", "## Errors"), ("docs/errors.md", "# Errors")])
+def test_the_table_of_errors_says_which_are_retried(page: str, heading: str) -> None:
+    for line in PAGES[page].split(f"{heading}\n", 1)[1].split("\n## ")[0].splitlines():
+        if line.startswith("| ") and "`Runway" in line:
+            *_, retried = [cell.strip() for cell in line.strip("|").split("|")]
+            for name in re.findall(r"`(Runway\w+)`", line):
+                error = getattr(exceptions, name)
+                never = issubclass(error, AirflowFailException | AirflowSensorTimeout)
+                assert retried.startswith("no" if never else "yes"), name
+
+
+def test_every_error_that_has_a_meaning_of_its_own_stands_on_the_errors_page() -> None:
+    kinds = {exceptions.RunwayError}
+    while more := {sub for kind in kinds for sub in kind.__subclasses__()} - kinds:
+        kinds |= more
+    internal = {sub.__name__ for sub in exceptions.RunwayServerError.__subclasses__()}
+    names = {kind.__name__ for kind in kinds if kind.__module__ == exceptions.__name__} - internal
+    assert {name for name in names if f"`{name}`" not in PAGES["docs/errors.md"]} == set()
+
+
+def test_every_field_of_the_form_stands_on_the_connections_page() -> None:
+    (connection_type,) = get_provider_info()["connection-types"]
+    page = PAGES["docs/connection.md"]
+    for name, field in connection_type["conn-fields"].items():
+        assert f"| `{name}` |" in page or f"*{field['label']}*" in page
+    for label in connection_type["ui-field-behaviour"]["relabeling"].values():
+        assert label in page
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", PAGES[page]):
+        path, _, anchor = target.partition("#")
+        file = (REPOSITORY / page).parent / path if path else REPOSITORY / page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), target
