@@ -40,6 +40,7 @@ TRIGGERERS = ("triggerer", "triggerer-2")
 #: Seconds between a kill and the restart: some triggerers stay away long enough for the other to take over.
 AWAY = {"triggerer": (1, 20), "simulator": (0, 8), "scheduler": (0, 4), "api-server": (0, 2)}
 
+FINAL_STATES = ("success", "failed", "upstream_failed", "skipped")
 #: Requests in trouble that may lie ahead at a time.
 MOST_PENDING_FAULTS = 12
 
@@ -84,7 +85,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--tasks", type=int, default=300, help="videos to ask for")
     parser.add_argument("--kills", type=int, default=40, help="processes to kill")
-    parser.add_argument("--pause", type=float, default=12, help="mean seconds from one kill to the next")
+    parser.add_argument(
+        "--pause", type=float, default=12, help="mean seconds from one kill to the next, at the least"
+    )
     parser.add_argument("--seed", type=int, default=None, help="decides kills and faults; default: random")
     parser.add_argument("--short", action="store_true", help="40 videos, 8 kills: some minutes")
     parser.add_argument(
@@ -115,6 +118,7 @@ class Chaos:
         self.kills: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self._restarts: list[tuple[float, str]] = []
+        self._ended = 0.0
         self._chance = random.Random(arguments.seed + 2)
         self.folder = arguments.folder.resolve()
         print(f"seed {arguments.seed}; logs: {self.folder}", flush=True)
@@ -173,7 +177,9 @@ class Chaos:
             if now >= next_fault:
                 self._add_fault(next(faults))
                 next_fault = now + self._chance.uniform(1, 5)
-            if now >= next_blow and self._strike(blows[0]):
+            # Spread over the whole run, whatever the pace of the machine.
+            due = now >= next_blow and self._ended >= 0.9 * (1 - len(blows) / self.arguments.kills)
+            if due and self._strike(blows[0]):
                 blows.pop(0)
                 next_blow = time.monotonic() + blows[0].pause if blows else float("inf")
             if now >= next_look:
@@ -260,6 +266,7 @@ class Chaos:
             states = Counter(self.airflow.api.task_states(plan.DAG_ID, RUN_ID).values())
         except (requests.RequestException, KeyError):
             return None
+        self._ended = sum(states[name] for name in FINAL_STATES) / sum(states.values())
         self._say(", ".join(f"{count} {name}" for name, count in sorted(states.items())))
         return state if state in ("success", "failed") else None
 
