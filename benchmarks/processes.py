@@ -37,7 +37,9 @@ def allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def run_module(module: str, task: Mapping[str, Any], env: dict[str, str], *, timeout: float) -> dict[str, Any]:
+def run_module(
+    module: str, task: Mapping[str, Any], env: dict[str, str], *, timeout: float
+) -> dict[str, Any]:
     """
     Run ``python -m module`` in a fresh process and return the JSON object that it writes to descriptor 1's
     last line.

@@ -22,7 +22,11 @@ import uvloop
 #: What a look-up at kie.ai was seen to answer, and what it has once the video is there.
 _GENERATING = {
     "parentTaskId": None,
-    "generateParam": {"prompt": "A paper boat on a quiet lake at dawn", "imageUrl": None, "expandPrompt": None},
+    "generateParam": {
+        "prompt": "A paper boat on a quiet lake at dawn",
+        "imageUrl": None,
+        "expandPrompt": None,
+    },
     "state": "generating",
     "videoInfo": None,
     "failCode": "",

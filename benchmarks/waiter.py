@@ -1,6 +1,6 @@
 """One side's process: it runs all waits in one event loop, as the triggerer does, and measures itself.
 
-    python -m benchmarks.waiter '{"side": "ours", "tasks": 1000, ...}'
+python -m benchmarks.waiter '{"side": "ours", "tasks": 1000, ...}'
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ def memory() -> int:
 
 
 async def measure(
-    side: sides.Side, selector: MeasuringSelector, tasks: int, ready_after: tuple[float, float], patience: float
+    side: sides.Side,
+    selector: MeasuringSelector,
+    tasks: int,
+    ready_after: tuple[float, float],
+    patience: float,
 ) -> dict[str, Any]:
     """
     Run all waits and return what was measured.

@@ -54,30 +54,32 @@ def run(
     """
     chosen = [entry for entry in entries or ENTRIES if https or not entry.https_only]
     results: dict[str, list[dict[str, Any]]] = {entry.title: [] for entry in chosen}
-    with tempfile.TemporaryDirectory(prefix="runway-benchmark-") as name:
-        with LocalServer(Path(name), https=https) as server:
-            more = {"SSL_CERT_FILE": str(server.authority)} if server.authority else {}
-            env = environment(Path(name), **more)
-            for _ in range(rounds):
-                for entry in chosen:
-                    server.counters()
-                    measured = run_module(
-                        "benchmarks.waiter",
-                        {
-                            "side": entry.side,
-                            "interval": entry.interval,
-                            "tasks": tasks,
-                            "host": server.host,
-                            "scheme": server.scheme,
-                            "authority": str(server.authority) if server.authority else None,
-                            "ready_after": ready_after,
-                            "patience": patience,
-                        },
-                        env,
-                        timeout=patience + 120,
-                    )
-                    results[entry.title].append({**measured, "server": server.counters()})
-                    print(f"  {entry.title}: {results[entry.title][-1]}", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="runway-benchmark-") as name,
+        LocalServer(Path(name), https=https) as server,
+    ):
+        more = {"SSL_CERT_FILE": str(server.authority)} if server.authority else {}
+        env = environment(Path(name), **more)
+        for _ in range(rounds):
+            for entry in chosen:
+                server.counters()
+                measured = run_module(
+                    "benchmarks.waiter",
+                    {
+                        "side": entry.side,
+                        "interval": entry.interval,
+                        "tasks": tasks,
+                        "host": server.host,
+                        "scheme": server.scheme,
+                        "authority": str(server.authority) if server.authority else None,
+                        "ready_after": ready_after,
+                        "patience": patience,
+                    },
+                    env,
+                    timeout=patience + 120,
+                )
+                results[entry.title].append({**measured, "server": server.counters()})
+                print(f"  {entry.title}: {results[entry.title][-1]}", flush=True)
     return _tables(results, tasks=tasks, https=https)
 
 

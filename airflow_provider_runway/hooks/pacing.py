@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from types import TracebackType
 
 from airflow_provider_runway.exceptions import RunwayError, RunwayMaintenanceError, RunwayRateLimitError
 from airflow_provider_runway.polling import backoff
@@ -13,7 +12,7 @@ from airflow_provider_runway.polling import backoff
 
 class Pacer:
     """
-    Gives each request its turn: ``async with pacer:``.
+    Gives each request its turn: :meth:`take_turn` before it, :meth:`end_turn` after it.
 
     :param per_second: At most so many requests a second; 0 means no cap.
     :param at_once: At most so many requests under way.
@@ -26,7 +25,26 @@ class Pacer:
         self._resume_at = 0.0
         self._refusals = 0
 
-    async def __aenter__(self) -> None:
+    async def take_turn(self, patience: float | None = None) -> None:
+        """
+        Wait for this request's turn.
+
+        :param patience: Seconds that it may take; ``None`` means however long.
+        :raises asyncio.TimeoutError: it took longer.
+        """
+        now = time.monotonic()
+        if now < self._next_turn or now < self._resume_at or self._under_way.locked():
+            await asyncio.wait_for(self._wait(), patience)
+            return
+        # Nobody is in the way, as nearly always: a timer for this would cost as much as reading the answer.
+        await self._under_way.acquire()
+        self._next_turn = now + self._gap
+
+    def end_turn(self) -> None:
+        """Let the next one in."""
+        self._under_way.release()
+
+    async def _wait(self) -> None:
         await self._under_way.acquire()
         try:
             now = time.monotonic()
@@ -39,11 +57,6 @@ class Pacer:
         except BaseException:
             self._under_way.release()
             raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._under_way.release()
 
     def told(self, error: RunwayError | None) -> None:
         """

@@ -21,6 +21,14 @@ from airflow_provider_runway.hooks.pacing import Pacer
 MAX_CONNECTIONS = 50
 
 
+@dataclass
+class LastAnswer:
+    """What was answered last. While a video is being made, it is the same each time: it need not be read."""
+
+    body: bytes = b""
+    task: RunwayTask | None = None
+
+
 @dataclass(frozen=True)
 class RunwaySession:
     """
@@ -39,28 +47,56 @@ class RunwaySession:
     proxy: str | None
     pacer: Pacer
 
-    async def look_up(self, runway_task_id: str, model: str) -> RunwayTask:
+    async def look_up(
+        self,
+        runway_task_id: str,
+        model: str,
+        *,
+        patience: float | None = None,
+        last: LastAnswer | None = None,
+    ) -> RunwayTask:
         """
         Look a task up once, when it is this request's turn.
 
         :param runway_task_id: The Runway task ID.
         :param model: ``runway`` or ``aleph``.
+        :param patience: Seconds that the turn may take to come, and then the answer; ``None`` means as long
+            as the pace and the connection's time-outs allow.
+        :param last: What was answered to this look-up before; is brought up to date.
         :raises RunwayError: the look-up failed; the class says why.
         """
         dialect = self.settings.dialect
-        async with self.pacer:
-            try:
-                status, body, retry_after = await self._get(dialect.lookup(model), {"taskId": runway_task_id})
+        try:
+            await self.pacer.take_turn(patience)
+        except asyncio.TimeoutError:
+            late = RunwayServerError("no turn in time: the rate of look-ups is limited")
+            raise answers.explain_lookup(late, runway_task_id) from None
+        try:
+            status, body, retry_after = await self._get(
+                dialect.lookup(model), {"taskId": runway_task_id}, patience
+            )
+            if last is None or last.task is None or (status, body) != (200, last.body):
                 task = answers.read_task(
                     dialect, status, body, retry_after, runway_task_id=runway_task_id, model=model
                 )
-            except RunwayError as error:
-                self.pacer.told(error)
-                raise answers.explain_lookup(error, runway_task_id) from None
+                if last is not None and status == 200:
+                    last.body, last.task = body, task
+            else:
+                task = last.task
+        except RunwayError as error:
+            self.pacer.told(error)
+            raise answers.explain_lookup(error, runway_task_id) from None
+        finally:
+            self.pacer.end_turn()
         self.pacer.told(None)
         return task
 
-    async def _get(self, path: str, params: dict[str, str]) -> tuple[int, bytes, str | None]:
+    async def _get(
+        self, path: str, params: dict[str, str], patience: float | None
+    ) -> tuple[int, bytes, str | None]:
+        timeout = self.client.timeout
+        if patience is not None and timeout.total is not None and patience < timeout.total:
+            timeout = aiohttp.ClientTimeout(total=patience)
         try:
             # A redirect is no answer of kie.ai, and following one could carry the key elsewhere.
             async with self.client.get(
@@ -68,6 +104,7 @@ class RunwaySession:
                 params=params,
                 headers=self.headers,
                 proxy=self.proxy,
+                timeout=timeout,
                 allow_redirects=False,
             ) as response:
                 body = self.settings.redact(await response.read())
@@ -129,7 +166,8 @@ async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySe
     client = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=connect + read, sock_connect=connect, sock_read=read),
+        # A timer for each piece of an answer would cost more than it finds out sooner.
+        timeout=aiohttp.ClientTimeout(total=connect + read, sock_connect=connect),
     )
     return RunwaySession(
         settings=settings,

@@ -11,9 +11,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_runway.api.answers import check_lookup
-from airflow_provider_runway.exceptions import RunwayError, RunwayServerError
+from airflow_provider_runway.exceptions import RunwayError
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
-from airflow_provider_runway.hooks.sessions import RunwaySession
+from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
 from airflow_provider_runway.polling import Poller, WaitEnd, cannot_be_cancelled
 from airflow_provider_runway.waiting import DEFERRAL_MARGIN, count_cost, result_of
 
@@ -112,17 +112,15 @@ class RunwayTaskTrigger(BaseTrigger):
         return end
 
     async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
+        last = LastAnswer()
         while True:
             await asyncio.sleep(poller.next_delay(time.time()))
             left = max(0.0, self.end_time - time.time())
             try:
                 # A rate limit that holds all look-ups back must not move the deadline.
-                task = await asyncio.wait_for(
-                    session.look_up(self.runway_task_id, self.model), left + _LAST_LOOK
+                task = await session.look_up(
+                    self.runway_task_id, self.model, patience=left + _LAST_LOOK, last=last
                 )
-            except asyncio.TimeoutError:
-                late = RunwayServerError("no answer in time: kie.ai is slow, or limits the rate of look-ups")
-                end = poller.on_error(late, time.time())
             except RunwayError as error:
                 end = poller.on_error(error, time.time())
             else:
