@@ -120,41 +120,16 @@ class Story(Run):
         )
 
 
-def start_story(airflow: LocalAirflow, simulator: LocalSimulator, dag_id: str, folder: Path) -> Story:
-    """Start a run of the complete story.
-
-    :param dag_id: ``complete_story`` or ``quick_story``
-    :param folder: where its videos go
-    """
-    mark = uuid4().hex
-    prompts = dict.fromkeys(("prompt", "extension_prompt", "style_prompt"), f"A boat {mark}")
-    run_id = airflow.api.trigger_dag(dag_id, {"folder": str(folder), **prompts})
-    return Story(airflow, dag_id, run_id, simulator, mark)
-
-
 @pytest.fixture
 def quick_story(airflow: LocalAirflow, simulator: LocalSimulator, tmp_path: Path) -> Iterator[Story]:
     """The complete story, just begun; afterwards the simulator is up and free of faults."""
-    yield start_story(airflow, simulator, "quick_story", tmp_path)
+    mark = uuid4().hex
+    prompts = dict.fromkeys(("prompt", "extension_prompt", "style_prompt"), f"A boat {mark}")
+    run_id = airflow.api.trigger_dag("quick_story", {"folder": str(tmp_path), **prompts})
+    yield Story(airflow, "quick_story", run_id, simulator, mark)
     if not simulator.processes.is_running("simulator"):
         simulator.start()
     simulator.clear_faults()
-
-
-@pytest.fixture(scope="session")
-def examples(
-    airflow: LocalAirflow, simulator: LocalSimulator, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Run]:
-    """A run of each example, all started at once, since most of their time is waiting."""
-    folder = tmp_path_factory.mktemp("videos")
-    runs: dict[str, Run] = {}
-    for file in sorted(EXAMPLES.glob("*.py")):
-        if file.stem == "complete_story":
-            runs[file.stem] = start_story(airflow, simulator, file.stem, folder)
-        else:
-            run_id = airflow.api.trigger_dag(file.stem, {"folder": str(folder)})
-            runs[file.stem] = Run(airflow, file.stem, run_id)
-    return runs
 
 
 def outlast(seconds: float, airflow: LocalAirflow) -> None:
