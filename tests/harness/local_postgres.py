@@ -70,6 +70,8 @@ class LocalPostgres:
             self._command(
                 *("postgres", "-D", str(self._data), "-p", str(self.port), "-k", ""),
                 *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "fsync=off"),
+                # Workers that outlive a killed scheduler hold its connections open, and so its locks.
+                *("-c", "idle_in_transaction_session_timeout=30s"),
             ),
             environment,
         )
