@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ TRIGGERERS = ("triggerer", "triggerer-2")
 AWAY = {"triggerer": (1, 20), "simulator": (0, 8), "scheduler": (0, 4), "api-server": (0, 2)}
 
 FINAL_STATES = ("success", "failed", "upstream_failed", "skipped")
-#: Requests in trouble that may lie ahead at a time.
-MOST_PENDING_FAULTS = 12
+#: How often troubles are added; each hits from one to four requests.
+FAULTS_PER_VIDEO = 0.4
 
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "6",
@@ -175,8 +176,8 @@ class Chaos:
             now = time.monotonic()
             self._revive()
             if now >= next_fault:
-                self._add_fault(next(faults))
-                next_fault = now + self._chance.uniform(1, 5)
+                self._add_fault(faults)
+                next_fault = now + self._chance.uniform(0.5, 2)
             # Spread over the whole run, whatever the pace of the machine.
             due = now >= next_blow and self._ended >= 0.9 * (1 - len(blows) / self.arguments.kills)
             if due and self._strike(blows[0]):
@@ -251,11 +252,12 @@ class Chaos:
         ports = ("AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT", "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT")
         self.airflow.launch(name, component, {port: str(free_port()) for port in ports})
 
-    def _add_fault(self, fault: dict[str, Any]) -> None:
+    def _add_fault(self, faults: Iterator[dict[str, Any]]) -> None:
         with suppress(requests.RequestException):
-            known = self.simulator.control("GET", "faults")["faults"]
-            # Troubles must not pile up faster than requests meet them.
-            if sum(one["count"] - one["used"] for one in known) < MOST_PENDING_FAULTS:
+            stats = self.simulator.control("GET", "stats", params={"lists": "false"})
+            # In step with the videos, so that a slow machine's do not all meet with trouble.
+            if sum(self.faults.values()) < 3 + FAULTS_PER_VIDEO * stats["creation_count"]:
+                fault = next(faults)
                 self.simulator.add_fault(**fault)
                 self.faults[fault["kind"]] += 1
 
