@@ -15,6 +15,7 @@ from airflow_provider_runway import exceptions
 from airflow_provider_runway.get_provider_info import get_provider_info
 from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.operators import runway as operators
+from airflow_provider_runway.operators.submit import RunwaySubmitOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from tests.pages import PAGES, REPOSITORY, Snippet, snippets, table
 
@@ -33,6 +34,7 @@ def test_the_connection_can_be_used(snippet: Snippet) -> None:
         ("docs/operators.md", "## Text to video", operators.RunwayGenerateOperator),
         ("docs/operators.md", "## Extend", operators.RunwayExtendOperator),
         ("docs/operators.md", "## Restyle with Aleph", operators.RunwayAlephOperator),
+        ("docs/operators.md", "## What the three have in common", RunwaySubmitOperator),
         ("docs/waiting.md", "## The sensor", RunwayTaskSensor),
     ],
 )
