@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,10 @@ class Story(Run):
             "/api/v1/aleph/generate",
         ]
 
+    def finish_video(self) -> None:
+        """Let the video that was submitted last be ready."""
+        self.simulator.finish(self.creations()[-1]["task_id"])
+
     def look_ups(self, status: int) -> int:
         """Return how many look-ups the simulator has answered with this HTTP status since it was started."""
         return sum(
@@ -121,15 +125,28 @@ class Story(Run):
 
 
 @pytest.fixture
-def quick_story(airflow: LocalAirflow, simulator: LocalSimulator, tmp_path: Path) -> Iterator[Story]:
-    """The complete story, just begun; afterwards the simulator is up and free of faults."""
-    mark = uuid4().hex
-    prompts = dict.fromkeys(("prompt", "extension_prompt", "style_prompt"), f"A boat {mark}")
-    run_id = airflow.api.trigger_dag("quick_story", {"folder": str(tmp_path), **prompts})
-    yield Story(airflow, "quick_story", run_id, simulator, mark)
+def start_story(
+    airflow: LocalAirflow, simulator: LocalSimulator, tmp_path: Path
+) -> Iterator[Callable[[], Story]]:
+    """A function that begins the complete story; afterwards the simulator is up and free of faults."""
+
+    def start() -> Story:
+        mark = uuid4().hex
+        prompts = dict.fromkeys(("prompt", "extension_prompt", "style_prompt"), f"A boat {mark}")
+        run_id = airflow.api.trigger_dag("quick_story", {"folder": str(tmp_path), **prompts})
+        return Story(airflow, "quick_story", run_id, simulator, mark)
+
+    yield start
     if not simulator.processes.is_running("simulator"):
         simulator.start()
     simulator.clear_faults()
+
+
+@pytest.fixture
+def held_story(start_story: Callable[[], Story], simulator: LocalSimulator) -> Story:
+    """The complete story, just begun, whose videos are not ready until the test says so."""
+    simulator.add_fault(kind="stuck", path="/api/v1/", count=3)
+    return start_story()
 
 
 def outlast(seconds: float, airflow: LocalAirflow) -> None:

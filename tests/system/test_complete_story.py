@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,64 +13,74 @@ from tests.system.conftest import Story, outlast
 
 pytestmark = pytest.mark.timeout(900)
 
+#: The story's videos, in order.
 NAMES = ("generated", "extended", "restyled")
 #: Seconds for which kie.ai is away; long enough for several look-ups to fail.
 OUTAGE = 30
 
 
-def test_the_story_ends_with_three_videos_and_all_xcoms(quick_story: Story, tmp_path: Path) -> None:
-    quick_story.assert_success()
-    quick_story.assert_paid_once_each()
-    submitted = [quick_story.xcoms(task)["return_value"] for task in ("generate", "extend", "restyle")]
-    assert submitted == [creation["task_id"] for creation in quick_story.creations()]
-    waited = [quick_story.xcoms(f"wait_for_{name}") for name in NAMES]
+def test_the_story_ends_with_three_videos_and_all_xcoms(
+    start_story: Callable[[], Story], tmp_path: Path
+) -> None:
+    story = start_story()
+    story.assert_success()
+    story.assert_paid_once_each()
+    submitted = [story.xcoms(task)["return_value"] for task in ("generate", "extend", "restyle")]
+    assert submitted == [creation["task_id"] for creation in story.creations()]
+    waited = [story.xcoms(f"wait_for_{name}") for name in NAMES]
     for xcoms in waited:
         assert xcoms["return_value"] == xcoms["video_url"]
-        assert xcoms["video_url"].startswith(quick_story.simulator.url)
-        assert xcoms["image_url"].startswith(quick_story.simulator.url)
+        assert xcoms["video_url"].startswith(story.simulator.url)
+        assert xcoms["image_url"].startswith(story.simulator.url)
     assert len({xcoms["video_url"] for xcoms in waited}) == 3
     # kie.ai gives an Aleph video no ID.
     assert [bool(xcoms.get("video_id")) for xcoms in waited] == [True, True, False]
 
-    generate, extend, restyle = (creation["body"] for creation in quick_story.creations())
+    generate, extend, restyle = (creation["body"] for creation in story.creations())
     assert "callBackUrl" not in generate
     assert extend["taskId"] == submitted[0]
     assert restyle["videoUrl"] == waited[1]["video_url"]
 
     for name in NAMES:
-        path = Path(quick_story.xcoms(f"download_{name}")["return_value"])
-        assert path == tmp_path / quick_story.run_id / f"{name}.mp4"
+        path = Path(story.xcoms(f"download_{name}")["return_value"])
+        assert path == tmp_path / story.run_id / f"{name}.mp4"
         assert describe_video(path)
 
 
-def test_the_story_survives_the_death_of_the_triggerer(quick_story: Story, airflow: LocalAirflow) -> None:
-    for wait in ("wait_for_generated", "wait_for_restyled"):
-        quick_story.wait_for_task(wait, "deferred")
+def test_the_story_survives_the_death_of_the_triggerer(held_story: Story, airflow: LocalAirflow) -> None:
+    for name in NAMES:
+        wait = f"wait_for_{name}"
+        held_story.wait_for_task(wait, "deferred")
         airflow.kill("triggerer")
-        assert quick_story.states()[wait] == "deferred"
+        assert held_story.states()[wait] == "deferred"
+        held_story.finish_video()
         airflow.start("triggerer")
-    quick_story.assert_success()
-    quick_story.assert_paid_once_each()
+    held_story.assert_success()
+    held_story.assert_paid_once_each()
 
 
 def test_the_story_survives_kie_ai_being_killed_and_started_again(
-    quick_story: Story, airflow: LocalAirflow
+    held_story: Story, airflow: LocalAirflow
 ) -> None:
-    quick_story.wait_for_task("wait_for_restyled", "deferred")
-    quick_story.simulator.kill()
+    held_story.wait_for_task("wait_for_generated", "deferred")
+    held_story.finish_video()
+    held_story.wait_for_task("wait_for_extended", "deferred")
+    held_story.simulator.kill()
     outlast(OUTAGE, airflow)
-    assert quick_story.states()["wait_for_restyled"] == "deferred"
-    quick_story.simulator.start()
-    quick_story.assert_success()
-    quick_story.assert_paid_once_each()
+    assert held_story.states()["wait_for_extended"] == "deferred"
+    held_story.simulator.start()
+    held_story.finish_video()
+    held_story.assert_success()
+    held_story.assert_paid_once_each()
 
 
-def test_the_story_survives_kie_ai_answering_503(quick_story: Story, airflow: LocalAirflow) -> None:
-    quick_story.wait_for_task("wait_for_generated", "deferred")
-    quick_story.simulator.add_fault(kind="http_error", status=503, path="/api/", count=None)
+def test_the_story_survives_kie_ai_answering_503(held_story: Story, airflow: LocalAirflow) -> None:
+    held_story.wait_for_task("wait_for_generated", "deferred")
+    held_story.simulator.add_fault(kind="http_error", status=503, path="/api/", count=None)
     outlast(OUTAGE, airflow)
-    assert quick_story.look_ups(status=503) > 1
-    assert quick_story.states()["wait_for_generated"] == "deferred"
-    quick_story.simulator.clear_faults()
-    quick_story.assert_success()
-    quick_story.assert_paid_once_each()
+    assert held_story.look_ups(status=503) > 1
+    assert held_story.states()["wait_for_generated"] == "deferred"
+    held_story.simulator.clear_faults()
+    held_story.finish_video()
+    held_story.assert_success()
+    held_story.assert_paid_once_each()
