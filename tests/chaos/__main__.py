@@ -334,7 +334,7 @@ class Chaos:
             ("charged", verdict.charged),
             ("of these, failed at kie.ai", verdict.failed_generations),
             ("delivered", verdict.delivered),
-            ("**charged twice**", f"**{len(verdict.charged_twice)}**"),
+            ("**charged twice**", f"**{len(verdict.charged_twice)}** ({verdict.surplus} charges too many)"),
             ("**lost** (charged, no video, not called unknown)", f"**{len(verdict.lost)}**"),
             (
                 "unknown, ended as `RunwaySubmissionUnknownError`",

@@ -47,6 +47,7 @@ class Verdict:
     delivered: int = 0
     charged: int = 0
     failed_generations: int = 0
+    surplus: int = 0
     unknown_charged: int = 0
     unknown_not_charged: int = 0
     charged_twice: list[str] = field(default_factory=list)
@@ -81,6 +82,7 @@ def judge(charges: Iterable[Charge], endings: Iterable[Ending], watched: Mapping
         case += f"; charged as {', '.join(good) or 'nothing'}"
         if len(good) > 1:
             verdict.charged_twice.append(case)
+            verdict.surplus += len(good) - 1
         if ending.state == "success":
             video_there = ending.runway_task_id is not None and watched.get(ending.runway_task_id, True)
             if video_there and ending.runway_task_id in good:

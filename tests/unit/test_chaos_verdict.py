@@ -18,10 +18,10 @@ def test_one_charge_and_its_video_is_right() -> None:
     assert (found.asked, found.charged, found.delivered) == (1, 1, 1)
 
 
-def test_two_charges_for_one_video_are_charged_twice() -> None:
-    found = verdict(PAID, Charge("a", "2"), ending=Ending("a", "success", "2"))
+def test_more_charges_for_one_video_than_one_are_charged_twice() -> None:
+    found = verdict(PAID, Charge("a", "2"), Charge("a", "3"), ending=Ending("a", "success", "3"))
     assert not found.passed
-    assert len(found.charged_twice) == 1
+    assert (len(found.charged_twice), found.surplus) == (1, 2)
 
 
 def test_a_second_charge_after_a_failed_generation_is_right() -> None:
