@@ -94,6 +94,8 @@ class Poller:
     :param kind: The kind of task, where the wait begins with its submission; ``None`` where it was submitted
         before, nobody knows when: then the first look comes at once and tells.
     :param durations: How long tasks take, and where to learn it.
+    :param grace_from: From when on the grace of an unknown ID counts, in epoch seconds; ``None`` means from
+        the first answer, since one stray answer must not end a wait that was taken up after a restart.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Poller:
         poll_interval: float | None = None,
         kind: str | None = None,
         durations: Durations = DURATIONS,
+        grace_from: float | None = None,
     ) -> None:
         self.runway_task_id = runway_task_id
         self.model = model
@@ -116,7 +119,7 @@ class Poller:
         self.failures = 0
         self.news: str | None = None
         self._last_error: RunwayError | None = None
-        self._known_at = started_at
+        self._known_at = grace_from
         self._kind = kind
         self._durations = durations
         # Until then it was surely not being generated.
@@ -161,6 +164,7 @@ class Poller:
         """
         self.news = None
         unknown_id = isinstance(error, RunwayTaskNotFoundError)
+        self._known_at = now if self._known_at is None else self._known_at
         in_grace = unknown_id and now < self._known_at + GRACE
         if not (error.repeat_lookup or in_grace):
             return WaitEnd(error=error)

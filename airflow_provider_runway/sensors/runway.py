@@ -17,20 +17,21 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_runway import waiting
-from airflow_provider_runway.api.answers import check_lookup
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
     RunwaySensorTimeoutError,
     RunwayTimeoutError,
 )
-from airflow_provider_runway.polling import Poller, WaitEnd
 from airflow_provider_runway.sensors import direct_start
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.polling import Poller, WaitEnd
+
+# What only a running task needs is imported there, so that a DAG file is parsed fast.
 
 
 class RunwayTaskSensor(BaseSensorOperator):
@@ -110,17 +111,22 @@ class RunwayTaskSensor(BaseSensorOperator):
         :param context: The Airflow context.
         :raises RunwayError: there will be no video; the class says why.
         """
+        from airflow_provider_runway.api.answers import check_lookup
         from airflow_provider_runway.hooks.runway import RunwayHook
+        from airflow_provider_runway.polling import Poller
 
         check_lookup(self.runway_task_id, self.model)
         if self._poller is None:
+            started_at = waiting.start_of_try(context)
             # The sensor's own timeout is Airflow's business here, so the poller has no deadline.
             self._poller = Poller(
                 runway_task_id=self.runway_task_id,
                 model=self.model,
                 end_time=float("inf"),
-                started_at=waiting.start_of_try(context),
+                started_at=started_at,
                 poll_interval=self.poll_interval,
+                # Each reschedule is a new process, which knows of the ones before only this.
+                grace_from=started_at if self.reschedule else None,
             )
         try:
             task = RunwayHook(self.runway_conn_id, patience=0).get_task(self.runway_task_id, model=self.model)
@@ -141,6 +147,8 @@ class RunwayTaskSensor(BaseSensorOperator):
         :param context: The Airflow context.
         :param event: The payload of the trigger's event.
         """
+        from airflow_provider_runway.polling import WaitEnd
+
         return self._finish(context, WaitEnd.from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -151,6 +159,8 @@ class RunwayTaskSensor(BaseSensorOperator):
             except RunwayError as error:
                 self._fail(error)
             if task is not None:
+                from airflow_provider_runway.polling import WaitEnd
+
                 return self._finish(context, WaitEnd(task=task))
         try:
             return super().resume_execution(next_method, next_kwargs, context)

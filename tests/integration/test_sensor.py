@@ -95,6 +95,7 @@ MODES = pytest.mark.parametrize(
 
 
 @MODES
+@pytest.mark.parametrize("runway_simulator_settings", [{"speed": 15.0}], ids=["two-seconds"])
 def test_it_waits_for_the_video_and_returns_its_url(
     runway_simulator: Simulator, context: Any, ti: TaskInstance, arguments: dict[str, Any]
 ) -> None:
@@ -207,11 +208,9 @@ def test_a_rejected_key_fails_it_at_once(
 
 @MODES
 def test_an_unknown_id_has_a_grace(
-    runway_simulator: Simulator, context: Any, ti: TaskInstance, arguments: dict[str, Any]
+    runway_simulator: Simulator, context: Any, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
 ) -> None:
-    ti.start_date = datetime.now(timezone.utc) - timedelta(seconds=89.5)
-    if arguments.get("mode") == "reschedule":
-        ti.first_reschedule_date = ti.start_date
+    monkeypatch.setattr("airflow_provider_runway.polling.GRACE", 2.0)
     with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
         run(sensor("nobody-knows-me", **arguments), context)
     assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1

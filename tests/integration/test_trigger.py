@@ -265,12 +265,21 @@ def test_a_connection_that_cannot_be_read_for_a_while_does_not_end_the_wait(
     assert failures == []
 
 
-def test_an_unknown_id_has_a_grace_and_then_ends_the_wait(runway_simulator: Simulator) -> None:
-    now = time.time()
+def test_an_unknown_id_has_a_grace_and_then_ends_the_wait(
+    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.polling.GRACE", 2.0)
     with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
-        run(RunwayTaskTrigger("nobody-knows-me", started_at=now - 89.7, end_time=now + 600)).result()
-    looks = sum(request["count"] for request in runway_simulator.stats()["requests"])
-    assert looks > 1
+        run(RunwayTaskTrigger("nobody-knows-me")).result()
+    assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1
+
+
+def test_a_stray_unknown_after_a_restart_does_not_end_the_wait(runway_simulator: Simulator) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    runway_simulator.add_fault("body_code", path="/api/v1/runway/record-detail", code=200, count=3)
+    long_ago = time.time() - 1000
+    assert run(again(RunwayTaskTrigger(task_id, started_at=long_ago))).result().video_url
 
 
 def test_it_logs_a_line_at_each_change_of_state_and_none_at_each_look(

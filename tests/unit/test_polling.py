@@ -144,6 +144,19 @@ def test_a_new_task_may_be_unknown_for_about_ninety_seconds() -> None:
         end.result()
 
 
+def test_a_wait_taken_up_long_after_the_submission_has_a_grace_of_its_own() -> None:
+    wait = poller()
+    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 1000) is None
+    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 1085) is None
+    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 1095) is not None
+
+
+def test_a_grace_can_count_from_an_earlier_process() -> None:
+    wait = poller(grace_from=START)
+    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 85) is None
+    assert poller(grace_from=START).on_error(RunwayTaskNotFoundError("unknown"), START + 95) is not None
+
+
 def test_a_task_that_was_seen_may_be_unknown_again_for_a_while() -> None:
     wait = poller()
     wait.on_task(task(TaskState.GENERATING), START + 1000)
