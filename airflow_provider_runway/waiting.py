@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_runway.api.requests import ALEPH_PRICE
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
-from airflow_provider_runway.state import state_store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -188,6 +187,8 @@ def start_of_wait(context: Context, runway_task_id: str) -> float:
     """
     ti: Any = context["ti"]
     began = start_of_try(context)
+    from airflow_provider_runway.state import state_store
+
     store = state_store(context)
     if store is None:
         return began

@@ -20,15 +20,15 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskRejectedError,
     RunwayValidationError,
 )
-from airflow_provider_runway.polling import WaitEnd, cannot_be_cancelled, pause_before_creation
-from airflow_provider_runway.state import state_store
-from airflow_provider_runway.submissions import Submission, SubmissionJournal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.hooks.runway import RunwayHook
+    from airflow_provider_runway.submissions import Submission, SubmissionJournal
+
+# What only a running task needs is imported there, so that a DAG file is parsed fast.
 
 #: How often one try sends a request whose fate is unknown, with ``on_unknown_submission="resubmit"``.
 _MOST_SUBMISSIONS = 3
@@ -120,6 +120,8 @@ class RunwaySubmitOperator(BaseOperator):
         :param event: The payload of the trigger's event.
         :raises RunwayError: there will be no video; the class says why.
         """
+        from airflow_provider_runway.polling import WaitEnd
+
         return self._finish(context, WaitEnd.from_event(event).result())
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -139,6 +141,8 @@ class RunwaySubmitOperator(BaseOperator):
         """Say that the generation cannot be cancelled, and how to pick its video up."""
         runway_task_id = getattr(self, "_runway_task_id", None)
         if runway_task_id:
+            from airflow_provider_runway.polling import cannot_be_cancelled
+
             self.log.warning(cannot_be_cancelled(runway_task_id))
 
     def _run(self, context: Context, *, first_tried_at: float, refusals: int) -> str:
@@ -196,6 +200,9 @@ class RunwaySubmitOperator(BaseOperator):
         return waiting.seconds("timeout", self.timeout) or 0.0
 
     def _journal(self, context: Context, request: RunwayRequest) -> SubmissionJournal:
+        from airflow_provider_runway.state import state_store
+        from airflow_provider_runway.submissions import SubmissionJournal
+
         store = state_store(context) if self.durable else None
         if self.durable and store is None:
             self.log.warning(
@@ -254,6 +261,8 @@ class RunwaySubmitOperator(BaseOperator):
         first_tried_at: float,
         refusals: int,
     ) -> Submission:
+        from airflow_provider_runway.polling import pause_before_creation
+
         give_up_at = first_tried_at + self._timeout_seconds
         if self.min_credits is not None:
             left = hook.get_credits()
