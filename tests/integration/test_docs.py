@@ -20,6 +20,8 @@ from airflow_provider_runway.simulator import Simulator
 from tests.pages import REPOSITORY, Snippet, snippets
 
 pytest.importorskip("airflow.sdk", reason="the pages' DAGs are written for Airflow 3")
+# The first test starts one Airflow process for all DAGs, which takes a minute or two on a busy machine.
+pytestmark = pytest.mark.timeout(600)
 
 
 def named(found: list[Snippet]) -> Any:
