@@ -382,6 +382,16 @@ class RunwayAsyncHook(HttpAsyncHook):
 
         return shared_session(self.runway_conn_id, load_settings)
 
+    async def is_outdated(self, session: RunwaySession) -> bool:
+        """
+        Return whether the connection has changed since a session was opened, so that a new one may do better.
+
+        :param session: The session.
+        """
+        from airflow_provider_runway.hooks import sessions
+
+        return await sessions.is_outdated(session, load_settings)
+
     async def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
         """
         Return what kie.ai says of a task, without waiting for it.

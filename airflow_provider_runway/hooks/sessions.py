@@ -152,6 +152,27 @@ async def shared_session(conn_id: str, load: Callable[[str], RunwaySettings]) ->
             await _close(entry.opening)
 
 
+async def is_outdated(session: RunwaySession, load: Callable[[str], RunwaySettings]) -> bool:
+    """
+    Return whether the connection has changed, such as its key; if so, the next user opens a new session.
+
+    :param session: The session that was refused.
+    :param load: Reads the connection; may block, and is called in a thread.
+    """
+    conn_id = session.settings.conn_id
+    try:
+        if await sync_to_async(load, thread_sensitive=False)(conn_id) == session.settings:
+            return False
+    except Exception:
+        return False
+    sessions = _shared.setdefault(asyncio.get_running_loop(), {})
+    entry = sessions.get(conn_id)
+    if entry is not None and entry.opening.done() and entry.opening.result() is session:
+        # Those who still use it close it.
+        del sessions[conn_id]
+    return True
+
+
 async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySession:
     # Reading a connection and the certificates blocks; in the triggerer, Airflow wants it in a thread.
     try:

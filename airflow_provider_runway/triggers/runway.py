@@ -11,7 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_runway.api.answers import check_lookup
-from airflow_provider_runway.exceptions import RunwayError
+from airflow_provider_runway.exceptions import RunwayAuthenticationError, RunwayError
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
 from airflow_provider_runway.polling import Poller, WaitEnd, cannot_be_cancelled
@@ -103,6 +103,9 @@ class RunwayTaskTrigger(BaseTrigger):
             try:
                 async with hook.shared_session() as session:
                     end = await self._wait_with(session, poller)
+                    if isinstance(end.error, RunwayAuthenticationError) and await hook.is_outdated(session):
+                        # The key was changed while this waited.
+                        end = None
             except RunwayError as error:
                 # The connection cannot be read (it may be later) or cannot be right (it will not).
                 end = poller.on_error(error, time.time())

@@ -24,7 +24,7 @@ from airflow_provider_runway.polling import WaitEnd
 from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from tests.integration.conftest import KEY
-from tests.integration.recorder import Recorder, envelope
+from tests.integration.recorder import Answer, Recorder, Request, envelope
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -232,6 +232,23 @@ def test_a_rejected_key_ends_the_wait_at_once(recorder: Recorder, connect: Calla
     with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
         run(RunwayTaskTrigger("task-1")).result()
     assert len(recorder.requests) == 1
+
+
+def test_a_key_that_is_changed_while_waiting_is_taken_up(
+    recorder: Recorder, connect: Callable[..., str]
+) -> None:
+    connect(host=recorder.url)
+    video = {"videoUrl": "https://example.com/video.mp4"}
+
+    def answer(request: Request) -> Answer:
+        if request.headers["authorization"] == f"Bearer {KEY}":
+            connect(host=recorder.url, password="key-of-tomorrow")
+            return envelope(None, 401, "This key was revoked")
+        return envelope({"taskId": "task-1", "state": "success", "videoInfo": video})
+
+    recorder.answer = answer
+    assert run(RunwayTaskTrigger("task-1")).result().video_url == "https://example.com/video.mp4"
+    assert len(recorder.requests) == 2
 
 
 def test_a_connection_without_a_key_ends_the_wait_at_once(connect: Callable[..., str]) -> None:
