@@ -79,14 +79,10 @@ def run(*, mebibytes: int, rounds: int) -> str:
                     subprocess.run([curl, "-sS", "--noproxy", "*", "-o", str(target), url], check=True)
                     times["curl"].append(time.perf_counter() - began)
                     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                    cpu["curl"].append(
-                        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                    )
+                    cpu["curl"].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
                     target.unlink()
                 print(f"  {times} {growth}", flush=True)
-    ratios = [
-        curl_time / our_time for our_time, curl_time in zip(times["ours"], times["curl"], strict=False)
-    ]
+    ratios = [curl_time / our_time for our_time, curl_time in zip(times["ours"], times["curl"], strict=False)]
     spent = [ours / theirs for ours, theirs in zip(cpu["ours"], cpu["curl"], strict=False)]
     rows = [
         [
@@ -102,7 +98,9 @@ def run(*, mebibytes: int, rounds: int) -> str:
 
 def measure(url: str, path: str) -> dict[str, float]:
     """Download once and return seconds, CPU seconds and by how many bytes the process's memory grew."""
-    os.environ["AIRFLOW_CONN_RUNWAY_DEFAULT"] = json.dumps({"conn_type": "runway", "password": "key-of-nobody"})
+    os.environ["AIRFLOW_CONN_RUNWAY_DEFAULT"] = json.dumps(
+        {"conn_type": "runway", "password": "key-of-nobody"}
+    )
     from airflow_provider_runway.hooks.runway import RunwayHook
 
     hook = RunwayHook()

@@ -1,4 +1,4 @@
-"""What importing a provider's operators and sensors adds to a DAG file that imports ``airflow.sdk`` anyway."""
+"""What importing operators and sensors adds to a DAG file that imports ``airflow.sdk`` anyway."""
 
 from __future__ import annotations
 
