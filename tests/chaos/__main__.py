@@ -334,6 +334,7 @@ class Chaos:
             ("charged", verdict.charged),
             ("of these, failed at kie.ai", verdict.failed_generations),
             ("delivered", verdict.delivered),
+            ("only submitted, and failed at kie.ai later", verdict.submitted_in_vain),
             ("**charged twice**", f"**{len(verdict.charged_twice)}** ({verdict.surplus} charges too many)"),
             ("**lost** (charged, no video, not called unknown)", f"**{len(verdict.lost)}**"),
             (

@@ -45,6 +45,7 @@ class Verdict:
 
     asked: int = 0
     delivered: int = 0
+    submitted_in_vain: int = 0
     charged: int = 0
     failed_generations: int = 0
     surplus: int = 0
@@ -89,9 +90,10 @@ def judge(charges: Iterable[Charge], endings: Iterable[Ending], watched: Mapping
                 verdict.delivered += 1
             elif good:
                 verdict.lost.append(case)
-            elif ending.runway_task_id not in [charge.runway_task_id for charge in made]:
+            elif ending.runway_task_id in [charge.runway_task_id for charge in made]:
+                verdict.submitted_in_vain += 1
+            else:
                 verdict.other_failures.append(case)
-            # Else it only submitted, in time, what failed at kie.ai later.
         elif ending.error == UNKNOWN:
             verdict.unknown_charged += bool(good)
             verdict.unknown_not_charged += not good

@@ -33,7 +33,7 @@ def test_a_second_charge_after_a_failed_generation_is_right() -> None:
 def test_a_submission_whose_generation_failed_later_is_right() -> None:
     found = verdict(Charge("a", "1", failed=True), ending=Ending("a", "success", "1"), watched={"1": False})
     assert found.passed
-    assert (found.failed_generations, found.delivered) == (1, 0)
+    assert (found.failed_generations, found.submitted_in_vain, found.delivered) == (1, 1, 0)
 
 
 def test_a_paid_video_whose_task_failed_is_lost() -> None:

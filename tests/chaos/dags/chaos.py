@@ -33,7 +33,7 @@ with DAG(
     ).expand(prompt=asked["deferred"])
 
     in_worker = RunwayGenerateOperator.partial(
-        task_id="in_worker", wait_for_completion=True, deferrable=False, max_active_tis_per_dag=2, **common
+        task_id="in_worker", wait_for_completion=True, deferrable=False, max_active_tis_per_dag=3, **common
     ).expand(prompt=asked["in_worker"])
 
     submitted = RunwayGenerateOperator.partial(task_id="submitted", deferrable=True, **common).expand(
