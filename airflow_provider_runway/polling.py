@@ -216,7 +216,7 @@ class Poller:
         kind = self._kind or _kind_of(task)
         pause = self._durations.usual(kind).pause
         # It became ready between the last look and this one; after a long pause, rather towards its end.
-        ready_at = now - min(now - self._looked_at, 6 * pause) / 2
+        ready_at = now - min(now - self._looked_at, 3 * pause) / 2
         self._durations.record(kind, ready_at - self._not_before)
 
     def _timeout(self, task: RunwayTask | None) -> WaitEnd:

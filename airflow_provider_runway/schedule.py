@@ -82,7 +82,7 @@ class Durations:
         else:
             # One straggler in twenty must not widen the pauses for all.
             cut = len(seen) // 20
-            earliest, latest = seen[cut] * 0.95, seen[-1 - cut] * 1.05
+            earliest, latest = seen[cut] * 0.99, seen[-1 - cut] * 1.01
         return Usual(earliest, latest, before.longest_pause)
 
 
