@@ -1,24 +1,21 @@
-"""What operators and the sensor share: handing a wait to the trigger, and what is left behind at its end."""
+"""What operators, sensor and trigger share: how long a wait may take, and what is left behind at its end."""
 
 from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_runway.api.requests import ALEPH_PRICE
-from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
+from airflow_provider_runway.exceptions import RunwayValidationError
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_runway.api.tasks import RunwayTask
-
-#: What Airflow calls instead of ``execute_complete`` where the trigger failed, timed out or vanished.
-TRIGGER_FAILED = "__fail__"
 
 #: Seconds after its own deadline in which the trigger is left to say so itself, before Airflow ends the
 #: deferral.
@@ -48,92 +45,6 @@ def seconds(field: str, value: float | timedelta | None) -> float | None:
             f"{field}={value!r}: must be a positive number of seconds, or a timedelta."
         )
     return float(result)
-
-
-def defer(
-    operator: BaseOperator,
-    *,
-    runway_task_id: str,
-    model: str,
-    runway_conn_id: str,
-    poll_interval: float | None,
-    started_at: float,
-    end_time: float,
-    kind: str | None = None,
-) -> None:
-    """
-    Give the worker back and wait in the triggerer; the task goes on in ``execute_complete``.
-
-    :param operator: The task.
-    :param runway_task_id: The Runway task ID.
-    :param model: ``runway`` or ``aleph``.
-    :param runway_conn_id: The connection's ID.
-    :param poll_interval: Seconds between two looks; ``None`` adapts.
-    :param started_at: When the Runway task was submitted or the wait began, epoch seconds.
-    :param end_time: The wait's deadline, epoch seconds.
-    :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
-    """
-    from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
-
-    operator.defer(
-        trigger=RunwayTaskTrigger(
-            runway_task_id=runway_task_id,
-            runway_conn_id=runway_conn_id,
-            model=model,
-            poll_interval=poll_interval,
-            started_at=started_at,
-            end_time=end_time,
-            kind=kind,
-        ),
-        method_name="execute_complete",
-        timeout=timedelta(seconds=max(0.0, end_time - time.time()) + DEFERRAL_MARGIN),
-    )
-
-
-def pause(operator: BaseOperator, delay: float, **kwargs: Any) -> None:
-    """
-    Give the worker back for a while; the task goes on in ``submit_again``.
-
-    :param operator: The task.
-    :param delay: Seconds.
-    :param kwargs: What ``submit_again`` is to be given.
-    """
-    try:
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-    except ImportError:
-        from airflow.triggers.temporal import DateTimeTrigger  # type: ignore[no-redef,import-not-found,unused-ignore]
-
-    operator.defer(
-        trigger=DateTimeTrigger(datetime.now(timezone.utc) + timedelta(seconds=delay)),
-        method_name="submit_again",
-        kwargs=kwargs,
-    )
-
-
-def last_look(
-    operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model: str
-) -> RunwayTask | None:
-    """
-    Ask once more before a wait is given up because its trigger failed; return the task if it has its video.
-
-    :param operator: The task, for its log.
-    :param runway_conn_id: The connection's ID.
-    :param runway_task_id: The Runway task ID.
-    :param model: ``runway`` or ``aleph``.
-    :raises RunwayError: the Runway task has ended without a video; the class says why.
-    """
-    from airflow_provider_runway.hooks.runway import RunwayHook
-
-    try:
-        task = RunwayHook(runway_conn_id).get_task(runway_task_id, model=model)
-    except RunwayError as error:
-        operator.log.warning("A last look before giving up: %s", error)
-        return None
-    if task.state.is_terminal:
-        task.result_url()
-        return task
-    operator.log.warning("A last look before giving up: Runway task %s is %s", runway_task_id, task.state)
-    return None
 
 
 def result_of(task: RunwayTask, *, price: float | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_runway import waiting
+from airflow_provider_runway import deferral, waiting
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
 from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
@@ -126,13 +126,13 @@ class RunwaySubmitOperator(BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
-        if next_method == waiting.TRIGGER_FAILED:
+        if next_method == deferral.TRIGGER_FAILED:
             ti: Any = context["ti"]
             runway_task_id = ti.xcom_pull(
                 task_ids=self.task_id, map_indexes=ti.map_index, key=waiting.TASK_ID_KEY
             )
             if runway_task_id:
-                task = waiting.last_look(self, self.runway_conn_id, runway_task_id, self.model)
+                task = deferral.last_look(self, self.runway_conn_id, runway_task_id, self.model)
                 if task is not None:
                     return self._finish(context, task)
         return super().resume_execution(next_method, next_kwargs, context)
@@ -165,7 +165,7 @@ class RunwaySubmitOperator(BaseOperator):
             return self._finish(context, finished)
         poll_interval = waiting.seconds("poll_interval", self.poll_interval)
         if self.deferrable:
-            waiting.defer(
+            deferral.defer(
                 self,
                 runway_task_id=runway_task_id,
                 model=request.model,
@@ -291,7 +291,7 @@ class RunwaySubmitOperator(BaseOperator):
                     raise
                 self.log.info("%s Trying again in %.0f s.", error, pause)
                 if self.deferrable:
-                    waiting.pause(self, pause, first_tried_at=first_tried_at, refusals=refusals)
+                    deferral.pause(self, pause, first_tried_at=first_tried_at, refusals=refusals)
             else:
                 self.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
                 return journal.accepted(submission, runway_task_id)

@@ -10,15 +10,21 @@ from airflow import __version__ as airflow_version
 from airflow_provider_runway.waiting import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseSensorOperator
     from airflow.triggers.base import StartTriggerArgs
-
-    from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 
 #: From here on a task that starts in the triggerer gets its templates rendered there.
 _FIRST_VERSION = (3, 3)
 
 
-def trigger_args(sensor: RunwayTaskSensor) -> StartTriggerArgs | None:
+def trigger_args(
+    sensor: BaseSensorOperator,
+    *,
+    runway_task_id: Any,
+    model: str,
+    runway_conn_id: str,
+    poll_interval: float | None,
+) -> StartTriggerArgs | None:
     """
     Return how to start a sensor in the triggerer, or ``None`` where it has to start in a worker.
 
@@ -27,6 +33,10 @@ def trigger_args(sensor: RunwayTaskSensor) -> StartTriggerArgs | None:
     at the start. A mapped sensor never asks.
 
     :param sensor: The sensor.
+    :param runway_task_id: The Runway task ID, a template, or an XCom of a task upstream.
+    :param model: ``runway`` or ``aleph``.
+    :param runway_conn_id: The connection's ID.
+    :param poll_interval: Seconds between two looks; ``None`` adapts.
     """
     if tuple(int(part) for part in airflow_version.split(".")[:2]) < _FIRST_VERSION:
         return None
@@ -40,8 +50,8 @@ def trigger_args(sensor: RunwayTaskSensor) -> StartTriggerArgs | None:
         or not sensor.do_xcom_push
         or sensor.get_closest_mapped_task_group() is not None
     )
-    upstream = _upstream(sensor.runway_task_id)
-    told = [sensor.runway_conn_id, sensor.model, *([] if upstream else [sensor.runway_task_id])]
+    upstream = _upstream(runway_task_id)
+    told = [runway_conn_id, model, *([] if upstream else [runway_task_id])]
     if needs_worker or not all(isinstance(value, str) and "{" not in value for value in told):
         return None
     from airflow.triggers.base import StartTriggerArgs
@@ -50,11 +60,11 @@ def trigger_args(sensor: RunwayTaskSensor) -> StartTriggerArgs | None:
         trigger_cls="airflow_provider_runway.triggers.runway.RunwaySensorTrigger",
         next_method="execute_complete",
         trigger_kwargs={
-            "runway_task_id": None if upstream else sensor.runway_task_id,
+            "runway_task_id": None if upstream else runway_task_id,
             "upstream": upstream,
-            "runway_conn_id": sensor.runway_conn_id,
-            "model": sensor.model,
-            "poll_interval": sensor.poll_interval,
+            "runway_conn_id": runway_conn_id,
+            "model": model,
+            "poll_interval": poll_interval,
             "timeout": sensor.timeout,
         },
         timeout=timedelta(seconds=sensor.timeout + DEFERRAL_MARGIN),

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_runway import waiting
+from airflow_provider_runway import deferral, waiting
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
@@ -77,8 +77,15 @@ class RunwayTaskSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.poll_interval = None if poke_interval is None else self.poke_interval
         self._poller: Poller | None = None
-        self.start_trigger_args = direct_start.trigger_args(self) if deferrable else None
-        self.start_from_trigger = self.start_trigger_args is not None
+        if deferrable:
+            self.start_trigger_args = direct_start.trigger_args(
+                self,
+                runway_task_id=runway_task_id,
+                model=model,
+                runway_conn_id=runway_conn_id,
+                poll_interval=self.poll_interval,
+            )
+            self.start_from_trigger = self.start_trigger_args is not None
 
     def execute(self, context: Context) -> Any:
         """Wait as ``deferrable`` and ``mode`` say, and return the video URL."""
@@ -94,7 +101,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         if found:
             return found.xcom_value
         started_at = waiting.start_of_wait(context, self.runway_task_id)
-        return waiting.defer(
+        return deferral.defer(
             self,
             runway_task_id=self.runway_task_id,
             model=self.model,
@@ -153,9 +160,9 @@ class RunwayTaskSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
-        if next_method == waiting.TRIGGER_FAILED:
+        if next_method == deferral.TRIGGER_FAILED:
             try:
-                task = waiting.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
+                task = deferral.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
             except RunwayError as error:
                 self._fail(error)
             if task is not None:
