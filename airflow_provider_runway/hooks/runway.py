@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import ssl
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,9 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
 from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.exceptions import ConnectTimeout, ProxyError
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
@@ -31,16 +28,14 @@ from airflow_provider_runway.exceptions import (
     RunwaySubmissionUnknownError,
     RunwayUnreadableAnswerError,
     RunwayValidationError,
-    RunwayVideoExpiredError,
 )
-from airflow_provider_runway.hooks import files
+from airflow_provider_runway.hooks import files, transport
 from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, USER_AGENT, RunwaySettings
 from airflow_provider_runway.hooks.connection_form import form_behaviour, form_widgets
 from airflow_provider_runway.polling import Poller, backoff
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
-    from requests import PreparedRequest
 
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.hooks.sessions import RunwaySession
@@ -49,17 +44,6 @@ T = TypeVar("T")
 
 #: Seconds for which a request that may be repeated is repeated.
 PATIENCE = 120.0
-
-
-class _BearerAuth:
-    """Adds the API key to a request; its ``repr`` does not show it."""
-
-    def __init__(self, settings: RunwaySettings) -> None:
-        self._settings = settings
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._settings.api_key}"
-        return request
 
 
 class RunwayHook(HttpHook):
@@ -86,7 +70,9 @@ class RunwayHook(HttpHook):
     def __init__(
         self, runway_conn_id: str = DEFAULT_CONN_ID, *, patience: float = PATIENCE, **kwargs: Any
     ) -> None:
-        super().__init__(http_conn_id=runway_conn_id, auth_type=lambda: _BearerAuth(self.settings), **kwargs)
+        super().__init__(
+            http_conn_id=runway_conn_id, auth_type=lambda: transport.BearerAuth(self.settings), **kwargs
+        )
         self.runway_conn_id = runway_conn_id
         self.patience = patience
 
@@ -286,7 +272,7 @@ class RunwayHook(HttpHook):
         def fetch() -> int:
             with self.get_conn() as session:
                 session.auth = None
-                return files.store(_video(session, video_url, self.settings.timeout), path)
+                return files.store(transport.video_chunks(session, video_url, self.settings.timeout), path)
 
         try:
             return self._repeat(fetch, lambda error: error.repeat_lookup)
@@ -332,13 +318,13 @@ class RunwayHook(HttpHook):
                 url,
                 timeout=self.settings.timeout,
                 allow_redirects=False,
-                **_connection_first(session),
+                **transport.connection_first(session),
                 **kwargs,
             ) as response:
                 body = self.settings.redact(response.content)
                 return response.status_code, body, response.headers.get("Retry-After")
         except (RequestException, HTTPError) as error:
-            if _was_never_connected(error):
+            if transport.was_never_connected(error):
                 raise RunwayNotConnectedError(
                     f"no connection to {base_url or self.base_url}: {error}"
                 ) from error
@@ -444,52 +430,6 @@ def _policy(
         "before_sleep": say,
         "reraise": True,
     }
-
-
-def _video(session: Session, video_url: str, timeout: tuple[float, float]) -> Iterator[bytes]:
-    """Yield the bytes of a video, and raise unless all of them came."""
-    size = 0
-    try:
-        with session.get(
-            video_url,
-            stream=True,
-            timeout=timeout,
-            headers={"Accept": "*/*", "Accept-Encoding": "identity"},
-            **_connection_first(session),
-        ) as response:
-            if response.status_code in (403, 404, 410):
-                raise RunwayVideoExpiredError(
-                    f"HTTP {response.status_code}: the video is not there (any more). kie.ai keeps it 14 "
-                    f"days. See {LOGS_URL}"
-                )
-            kind = response.headers.get("Content-Type", "")
-            if response.status_code != 200 or kind.startswith(("text/", "application/json")):
-                raise RunwayServerError(f"HTTP {response.status_code} and {kind or 'no'} content: no video")
-            for chunk in response.iter_content(files.CHUNK_SIZE):
-                size += len(chunk)
-                yield chunk
-            expected = response.headers.get("Content-Length", "")
-    except (RequestException, HTTPError) as error:
-        raise RunwayServerError(f"broken off after {size} bytes: {error}") from error
-    if not size or (expected.isdecimal() and int(expected) != size):
-        raise RunwayServerError(f"broken off after {size} of {expected or 'unknown'} bytes")
-
-
-def _connection_first(session: Session) -> dict[str, Any]:
-    # A session's own proxies and certificates yield to the environment's; a request's own do not.
-    return {"proxies": dict(session.proxies), "verify": session.verify}
-
-
-def _was_never_connected(error: Exception) -> bool:
-    if isinstance(error, ConnectTimeout | ProxyError):
-        return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(reason, SSLError):
-        # Nothing is sent before the certificate is found good; other troubles of TLS can come later.
-        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
-    return isinstance(error, RequestsConnectionError) and isinstance(
-        reason, ConnectTimeoutError | NewConnectionError
-    )
 
 
 def _shortened(text: str, longest: int = 60) -> str:

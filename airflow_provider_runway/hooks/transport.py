@@ -1,0 +1,91 @@
+"""What the worker's hook adds to ``requests``: the key, the download, and whether a request was ever sent."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+from requests import PreparedRequest, RequestException, Session
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import ConnectTimeout, ProxyError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+
+from airflow_provider_runway.exceptions import LOGS_URL, RunwayServerError, RunwayVideoExpiredError
+from airflow_provider_runway.hooks import files
+from airflow_provider_runway.hooks.connection import RunwaySettings
+
+
+class BearerAuth:
+    """Adds the API key to a request; its ``repr`` does not show it."""
+
+    def __init__(self, settings: RunwaySettings) -> None:
+        self._settings = settings
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._settings.api_key}"
+        return request
+
+
+def video_chunks(session: Session, video_url: str, timeout: tuple[float, float]) -> Iterator[bytes]:
+    """
+    Yield the bytes of a video.
+
+    :param session: A session without the key.
+    :param video_url: The public URL of the video.
+    :param timeout: Seconds to connect, seconds to wait for data.
+    :raises RunwayVideoExpiredError: there is no such video (any more).
+    :raises RunwayServerError: not all of it came.
+    """
+    size = 0
+    try:
+        with session.get(
+            video_url,
+            stream=True,
+            timeout=timeout,
+            headers={"Accept": "*/*", "Accept-Encoding": "identity"},
+            **connection_first(session),
+        ) as response:
+            if response.status_code in (403, 404, 410):
+                raise RunwayVideoExpiredError(
+                    f"HTTP {response.status_code}: the video is not there (any more). kie.ai keeps it 14 "
+                    f"days. See {LOGS_URL}"
+                )
+            kind = response.headers.get("Content-Type", "")
+            if response.status_code != 200 or kind.startswith(("text/", "application/json")):
+                raise RunwayServerError(f"HTTP {response.status_code} and {kind or 'no'} content: no video")
+            for chunk in response.iter_content(files.CHUNK_SIZE):
+                size += len(chunk)
+                yield chunk
+            expected = response.headers.get("Content-Length", "")
+    except (RequestException, HTTPError) as error:
+        raise RunwayServerError(f"broken off after {size} bytes: {error}") from error
+    if not size or (expected.isdecimal() and int(expected) != size):
+        raise RunwayServerError(f"broken off after {size} of {expected or 'unknown'} bytes")
+
+
+def connection_first(session: Session) -> dict[str, Any]:
+    """
+    Return what to give to each request so that the connection's settings come before the environment's.
+
+    :param session: The session, as the connection configured it.
+    """
+    # A session's own proxies and certificates yield to the environment's; a request's own do not.
+    return {"proxies": dict(session.proxies), "verify": session.verify}
+
+
+def was_never_connected(error: Exception) -> bool:
+    """
+    Return whether a request surely was not sent, because no connection came about.
+
+    :param error: What ``requests`` raised.
+    """
+    if isinstance(error, ConnectTimeout | ProxyError):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, SSLError):
+        # Nothing is sent before the certificate is found good; other troubles of TLS can come later.
+        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
+    return isinstance(error, RequestsConnectionError) and isinstance(
+        reason, ConnectTimeoutError | NewConnectionError
+    )
