@@ -2,6 +2,7 @@
 # Python 3.11 to 3.14 and GNU make are all that is needed; another interpreter: `PYTHON=python3.12 make test`.
 
 PYTHON ?= python3
+comma := ,
 PINS := tests/pins
 # For the demo and the chaos run, such as FLAGS="--port 9000" and FLAGS="--seed 7".
 FLAGS ?=
@@ -13,6 +14,11 @@ LEAKING := $(filter-out AIRFLOW_HOME AIRFLOW__CORE__LOAD_EXAMPLES,$(filter AIRFL
 ifneq ($(LEAKING),)
 unexport $(LEAKING)
 endif
+
+# A proxy may be needed to install, never for this machine's own loopback.
+LOOPBACK := localhost,127.0.0.1,::1
+export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBACK)
+export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 chaos chaos-short lint format pins venv venv-2.11 clean
