@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 import tempfile
 import time
 from datetime import datetime
@@ -100,7 +101,7 @@ def run(*, sensors: int, patience: float) -> str:
                             f"{len(ends)} of {sensors} ({state})",
                         ]
                     )
-                    print(f"  {rows[-1]}", flush=True)
+                    print(f"  {rows[-1]}", file=sys.stderr, flush=True)
                     if state == "not over in time":
                         airflow.api.request(
                             "PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}

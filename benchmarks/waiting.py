@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def run(
                     timeout=patience + 120,
                 )
                 results[entry.title].append({**measured, "server": server.counters()})
-                print(f"  {entry.title}: {results[entry.title][-1]}", flush=True)
+                print(f"  {entry.title}: {results[entry.title][-1]}", file=sys.stderr, flush=True)
     return _tables(results, tasks=tasks, https=https)
 
 

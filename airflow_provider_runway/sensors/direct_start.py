@@ -29,8 +29,8 @@ def trigger_args(
     Return how to start a sensor in the triggerer, or ``None`` where it has to start in a worker.
 
     A worker it is for a sensor in a mapped task group, for a Runway task ID that only a template can tell,
-    and for what only a worker does: events of ``outlets``, ``execution_timeout``, and the hooks and callbacks
-    at the start. A mapped sensor never asks.
+    and for what only a worker does: events of ``outlets``, ``execution_timeout``, the hooks around the task
+    and the callbacks at its start and its success. A mapped sensor never asks.
 
     :param sensor: The sensor.
     :param runway_task_id: The Runway task ID, a template, or an XCom of a task upstream.
@@ -45,6 +45,7 @@ def trigger_args(
         or sensor.inlets
         or sensor.execution_timeout
         or sensor.on_execute_callback
+        or sensor.on_success_callback
         or sensor._pre_execute_hook
         or sensor._post_execute_hook
         or not sensor.do_xcom_push

@@ -78,6 +78,7 @@ def _asset() -> Any:
         {"inlets": _asset},
         {"execution_timeout": timedelta(minutes=1)},
         {"on_execute_callback": lambda: print},
+        {"on_success_callback": lambda: print},
         {"pre_execute": lambda: print},
         {"post_execute": lambda: print},
         {"do_xcom_push": False},
