@@ -21,7 +21,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 chaos chaos-short lint format pins venv venv-2.11 clean
+.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-benchmark clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -52,6 +52,9 @@ chaos: venv ## kill all processes of a real Airflow at random, and count charges
 chaos-short: venv ## a few minutes of the same
 	@.venv/bin/python -m tests.chaos --short $(FLAGS)
 
+benchmark: venv-benchmark ## this package beside other providers (about an hour); FLAGS=--quick for a try
+	.venv-benchmark/bin/python -m benchmarks $(FLAGS)
+
 lint: venv ## style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -62,10 +65,10 @@ format: venv ## put the code into the style
 	.venv/bin/ruff format .
 
 pins: venv ## resolve the pinned packages anew
-	for airflow in 3.3 2.11; do \
+	for pins in airflow-3.3 airflow-2.11 benchmark; do \
 	    .venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
-	        pyproject.toml --extra simulator --group dev $(PINS)/airflow-$$airflow.in \
-	        --output-file $(PINS)/airflow-$$airflow.txt || exit 1; \
+	        pyproject.toml --extra simulator --group dev $(PINS)/$$pins.in \
+	        --output-file $(PINS)/$$pins.txt || exit 1; \
 	done
 
 venv:
@@ -74,5 +77,8 @@ venv:
 venv-2.11:
 	@$(PYTHON) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
 
+venv-benchmark:
+	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt
+
 clean: ## remove everything that these commands have made
-	rm -rf .venv .venv-2.11 .demo .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-2.11 .venv-benchmark .demo .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis

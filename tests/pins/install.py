@@ -15,7 +15,11 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(os.path.dirname(HERE))
 # The Pythons that the pinned Airflow runs on: from, below.
-PYTHONS = {"airflow-3.3.txt": ((3, 11), (3, 15)), "airflow-2.11.txt": ((3, 11), (3, 13))}
+PYTHONS = {
+    "airflow-3.3.txt": ((3, 11), (3, 15)),
+    "airflow-2.11.txt": ((3, 11), (3, 13)),
+    "benchmark.txt": ((3, 11), (3, 15)),
+}
 # What would make pip install somewhere else, or Python see packages that are not pinned.
 LEAKING = (
     "PYTHONHOME",
