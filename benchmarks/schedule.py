@@ -110,7 +110,7 @@ def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(found), figsize=(13, 4.6), layout="constrained")
+    figure, axes = pyplot.subplots(1, len(found), figsize=(13, 4.8), layout="constrained")
     for axis, (world, ways) in zip(axes, found.items(), strict=True):
         fixed = [(way, outcome) for way, outcome in ways.items() if way != "default schedule"]
         axis.plot(
@@ -124,7 +124,7 @@ def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
             axis.annotate(
                 way,
                 (outcome.looks, outcome.delay_p50),
-                xytext=(7, 5),
+                xytext=(7, 4),
                 textcoords="offset points",
                 color="#555b64",
                 fontsize=9,
@@ -134,11 +134,12 @@ def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
         axis.annotate(
             f"default: {ours.looks:.1f} looks, {ours.delay_p50:.1f} s",
             (ours.looks, ours.delay_p50),
-            xytext=(9, -12),
+            xytext=(9, -14),
             textcoords="offset points",
             color="#0b7a75",
             fontsize=9,
             fontweight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
         axis.set_title(world, fontsize=11)
         axis.set_xlabel("requests per video")
