@@ -35,6 +35,11 @@ def _no_proxy_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_learned_from_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_runway.polling.DURATIONS._seen", {})
+
+
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return a function that defines an Airflow connection and returns its ID."""
