@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from airflow import __version__ as airflow_version
 from airflow.models import Connection
 from airflow.providers_manager import ProvidersManager
 
@@ -23,8 +24,13 @@ from airflow_provider_runway.hooks.runway import RunwayHook
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
 FIELDS = CONNECTION_TYPE["conn-fields"]
 
+HAS_WTFORMS = importlib.util.find_spec("wtforms") is not None
 needs_wtforms = pytest.mark.skipif(
-    importlib.util.find_spec("wtforms") is None, reason="this Airflow has no WTForms and never asks the hook"
+    not HAS_WTFORMS, reason="this Airflow has no WTForms and never asks the hook for them"
+)
+needs_installation = pytest.mark.skipif(
+    not any(importlib.metadata.distributions(name="airflow-provider-runway")),
+    reason="the package is not installed, so Airflow cannot find it",
 )
 
 
@@ -121,11 +127,11 @@ def test_the_hooks_form_refuses_what_cannot_be_right(field: str, value: str) -> 
     assert list(form.errors) == [field]
 
 
+@needs_installation
+@pytest.mark.skipif(
+    airflow_version < "3.2" and not HAS_WTFORMS, reason="this Airflow reads the form only where WTForms is"
+)
 def test_airflow_has_the_connection_type_and_its_form_without_a_warning() -> None:
-    try:
-        importlib.metadata.distribution("airflow-provider-runway")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("the package is not installed, so Airflow cannot find it")
     manager = ProvidersManager()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -139,3 +145,20 @@ def test_airflow_has_the_connection_type_and_its_form_without_a_warning() -> Non
     assert {f"extra__runway__{name}" for name in FIELDS} <= set(widgets)
     assert widgets["extra__runway__webhook_hmac_key"].is_sensitive
     assert not [str(warning.message) for warning in caught if "unway" in str(warning.message)]
+
+
+@needs_installation
+@pytest.mark.skipif(
+    airflow_version < "3.1", reason="Airflow 3.0 shows no form without WTForms, of no provider"
+)
+def test_the_ui_is_given_the_form() -> None:
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+    (form,) = [form for form in HookMetaService.hook_meta_data() if form.connection_type == "runway"]
+    assert form.hook_name == "Runway (kie.ai)"
+    assert form.standard_fields is not None
+    assert form.standard_fields.password is not None
+    assert form.standard_fields.password.title == "API key"
+    hidden = {name for name, field in form.standard_fields.model_dump().items() if field and field["hidden"]}
+    assert hidden == {"url_schema", "port", "login"}
+    assert set(form.extra_fields or {}) == set(FIELDS)
