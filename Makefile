@@ -2,7 +2,12 @@
 # Python 3.11 to 3.14 and GNU make are all that is needed; another interpreter: `PYTHON=python3.12 make test`.
 
 PYTHON ?= python3
+# Airflow 2.11 does not run on newer ones. Some installed names are only stand-ins, so each is tried.
+fits_2.11 = $(shell $(1) $(PINS)/install.py --check $(PINS)/airflow-2.11.txt 2>/dev/null && echo $(1))
+PYTHON_2.11 ?= $(firstword $(foreach python,$(PYTHON) python3.12 python3.11,$(call fits_2.11,$(python))) $(PYTHON))
 comma := ,
+# The servers' tests mostly wait. A file stays with one worker, since its tests share an Airflow.
+TWO_WORKERS := -n 2 --dist loadfile
 PINS := tests/pins
 # For the demo and the chaos run, such as FLAGS="--port 9000" and FLAGS="--seed 7".
 FLAGS ?=
@@ -21,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-benchmark clean
+.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-benchmark clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -41,7 +46,7 @@ test-integration: venv ## the tests against the simulated kie.ai
 	.venv/bin/python -m pytest tests/integration
 
 test-system: venv ## the tests in a real Airflow (minutes)
-	.venv/bin/python -m pytest tests/system
+	.venv/bin/python -m pytest tests/system $(TWO_WORKERS)
 
 test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.11 (Python 3.11 or 3.12)
 	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/test_durable.py
@@ -75,7 +80,11 @@ venv:
 	@$(PYTHON) $(PINS)/install.py .venv $(PINS)/airflow-3.3.txt
 
 venv-2.11:
-	@$(PYTHON) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
+	@$(PYTHON_2.11) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
+
+# Whether there is a Python for it.
+python-2.11:
+	@$(PYTHON_2.11) $(PINS)/install.py --check $(PINS)/airflow-2.11.txt
 
 venv-benchmark:
 	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt

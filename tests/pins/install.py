@@ -2,7 +2,10 @@
 
 Run by the Makefile with whatever Python the machine has, so nothing but the standard library is used, and an
 interpreter that is too old must still be able to read this file and say so. A stamp in the environment names
-what it was made from: as long as that is the same, a further run does nothing.
+what it was made from: as long as that is the same, a further run does nothing. A folder without that stamp is
+somebody else's and left alone.
+
+``install.py --check PINS`` only tells whether this Python will do: exit code 0, or 1 and why not.
 """
 
 # ruff: noqa: UP031
@@ -33,16 +36,19 @@ LEAKING = (
 
 
 def main():
+    check_python(os.path.basename(sys.argv[2]))
+    if sys.argv[1] == "--check":
+        return
     environment, pins = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-    check_python(os.path.basename(pins))
     wanted = fingerprint(pins)
     stamp = os.path.join(environment, "made-from")
     if read(stamp) == wanted and works(environment):
         return
+    check_owner(environment)
     check_venv()
     name, airflow = os.path.basename(environment), os.path.basename(pins)[: -len(".txt")]
     print("Installing %s into %s; this happens once and takes about a minute." % (airflow, name), flush=True)
-    shutil.rmtree(environment, ignore_errors=True)
+    make_empty(environment)
     variables = {key: value for key, value in os.environ.items() if key not in LEAKING}
     variables["UV_PYTHON_DOWNLOADS"] = "never"
     variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
@@ -50,6 +56,27 @@ def main():
     install(environment, pins, variables)
     with open(stamp, "w") as file:
         file.write(wanted)
+
+
+def check_owner(environment):
+    if os.path.lexists(environment) and not os.path.isfile(os.path.join(environment, "made-from")):
+        stop(
+            "%s exists already and was not made by this Makefile, so it is left alone.\n"
+            "Move it away or delete it, and try again." % environment
+        )
+
+
+def make_empty(environment):
+    os.makedirs(environment, exist_ok=True)
+    # The stamp comes first and stays, so that what is left of an interruption is known for what it is.
+    with open(os.path.join(environment, "made-from"), "w"):
+        pass
+    for name in os.listdir(environment):
+        path = os.path.join(environment, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif name != "made-from":
+            os.remove(path)
 
 
 def check_python(pins):
