@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
-import shutil
 import signal
 import sys
 import time
@@ -23,11 +22,13 @@ import requests
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
 from tests.harness.processes import (
+    OWN_FOLDER,
     REPOSITORY,
     HarnessError,
     end_marked_processes,
     free_port,
     port_is_free,
+    renew_folder,
 )
 from tests.harness.progress import Progress
 from tests.harness.video import describe_video
@@ -40,6 +41,8 @@ TASKS = (
 )
 # Enough to see every state pass by, short enough not to bore.
 SIMULATOR_SPEED = 4
+#: In the folder of an Airflow that has spent credits: its logs, with the Runway task IDs, are never deleted.
+REAL_SERVICE = "asked-the-real-service"
 
 
 def main() -> int:
@@ -66,6 +69,11 @@ def main() -> int:
             return _run(folder, arguments)
     except KeyboardInterrupt:
         print("\nInterrupted; everything was stopped.")
+        if (folder / "airflow" / REAL_SERVICE).exists():
+            print(
+                "kie.ai goes on with what was submitted to it, and charges for it. The Runway task IDs are "
+                f"in the logs, which the next demo keeps: {folder / 'airflow' / 'logs'}"
+            )
         return 130
     except (HarnessError, requests.RequestException) as error:
         print(f"\nThe demo failed: {error}\nAll logs: {folder}", file=sys.stderr)
@@ -79,7 +87,7 @@ def _interrupt(number: int, frame: object) -> None:
 @contextmanager
 def _the_only_demo(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (folder / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -97,6 +105,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
                 "Using the real kie.ai with RUNWAY_API_KEY: this spends credits (at least 134, about $0.70)."
             )
             connection: Mapping[str, Any] = {"conn_type": "runway", "password": key}
+            (folder / "airflow" / REAL_SERVICE).touch()
         else:
             simulator_port = _port(arguments.simulator_port, 8089, "the simulator", "--simulator-port")
             simulator = LocalSimulator(
@@ -130,9 +139,14 @@ def _clean_up(folder: Path) -> None:
     )
     if ended:
         print(f"Ended {ended} processes that an interrupted run had left behind.")
+    airflow = folder / "airflow"
+    if (airflow / OWN_FOLDER).is_file() and (airflow / REAL_SERVICE).is_file():
+        kept = folder / time.strftime("airflow-%Y%m%d-%H%M%S")
+        airflow.rename(kept)
+        print(f"The logs of the earlier demo with the real kie.ai are kept in {kept / 'logs'}.")
     # A run that was cut off must not go on, and pay, in this one.
-    for leftover in ("airflow", "simulator"):
-        shutil.rmtree(folder / leftover, ignore_errors=True)
+    for leftover in (airflow, folder / "simulator"):
+        renew_folder(leftover)
 
 
 def _port(asked: int | None, usual: int, what: str, option: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from pathlib import Path
 import psutil
 
 MARK = "RUNWAY_HARNESS_FOLDER"
+#: A file of this name says that a folder was made here, and may be emptied by the next run.
+OWN_FOLDER = "made-by-runway-harness"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -29,10 +32,16 @@ class HarnessError(Exception):
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port on loopback that is free, and given to nobody else within the next minute."""
+    with socket.socket() as listener, socket.socket() as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        client.connect(listener.getsockname())
+        # The side that closes first keeps the port in TIME_WAIT: a server may take it, which sets
+        # SO_REUSEADDR, but the system hands it out neither to another call of this nor to a client.
+        listener.accept()[0].close()
+        return int(listener.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
@@ -47,6 +56,27 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def renew_folder(folder: Path) -> None:
+    """Make a folder, or empty the one of an earlier run.
+
+    :raises HarnessError: when there is something that no earlier run has made; it is left alone
+    """
+    mark = folder / OWN_FOLDER
+    if folder.is_symlink() or (folder.exists() and not mark.is_file()):
+        raise HarnessError(
+            f"{folder} exists already and was not made by an earlier run, so it is left alone. "
+            "Move it away, or name another folder with --folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    # The mark stays, so that what is left of an interruption is known for what it is.
+    mark.touch()
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != mark:
+            path.unlink()
 
 
 def clean_environment() -> dict[str, str]:
