@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.harness.processes import (
     HarnessError,
     end_marked_processes,
     free_port,
+    renew_folder,
 )
 
 FOLDER = REPOSITORY / ".chaos"
@@ -42,6 +43,8 @@ TRIGGERERS = ("triggerer", "triggerer-2")
 AWAY = {"triggerer": (1, 20), "simulator": (0, 8), "scheduler": (0, 4), "api-server": (0, 2)}
 
 FINAL_STATES = ("success", "failed", "upstream_failed", "skipped")
+#: Seconds for which a kill waits for a victim of its kind before one of another kind falls in its place.
+PATIENCE = 5
 #: How often troubles are added; each hits from one to four requests.
 FAULTS_PER_VIDEO = 0.4
 
@@ -65,11 +68,10 @@ def main() -> int:
     """Run it and return the exit code: 0 where nothing was charged twice and nothing lost."""
     arguments = _arguments()
     folder = arguments.folder.resolve()
-    for name in ("airflow/components", "simulator", "postgres"):
-        end_marked_processes(folder / name)
-        # Only what is known to be an earlier run's, wherever the folder is.
-        shutil.rmtree(folder / name.partition("/")[0], ignore_errors=True)
     try:
+        for name in ("airflow/components", "simulator", "postgres"):
+            end_marked_processes(folder / name)
+            renew_folder(folder / name.partition("/")[0])
         with ExitStack() as running:
             return Chaos(arguments, running).run()
     except KeyboardInterrupt:
@@ -171,6 +173,7 @@ class Chaos:
         faults = plan.faults(self.arguments.seed)
         next_fault = time.monotonic()
         next_blow = time.monotonic() + 5 + blows[0].pause if blows else float("inf")
+        waiting_since: float | None = None
         next_look = 0.0
         while time.monotonic() < give_up_at:
             now = time.monotonic()
@@ -180,8 +183,8 @@ class Chaos:
                 next_fault = now + self._chance.uniform(0.5, 2)
             # Spread over the whole run, whatever the pace of the machine.
             due = now >= next_blow and self._ended >= 0.9 * (1 - len(blows) / self.arguments.kills)
-            if due and self._strike(blows[0]):
-                blows.pop(0)
+            waiting_since = (waiting_since or now) if due else None
+            if waiting_since and self._fall(blows, any_kind=now - waiting_since > PATIENCE):
                 next_blow = time.monotonic() + blows[0].pause if blows else float("inf")
             if now >= next_look:
                 if state := self._look():
@@ -189,6 +192,20 @@ class Chaos:
                 next_look = time.monotonic() + 5
             time.sleep(0.2)
         raise HarnessError(f"the run has not ended after {self.arguments.minutes:g} minutes")
+
+    def _fall(self, blows: list[plan.Blow], *, any_kind: bool) -> bool:
+        """Let the first kill fall that has a victim, and tell whether one had; the others stay in the list.
+
+        :param any_kind: where none has, let the first one fall on whatever there is
+        """
+        for blow in blows:
+            if self._strike(blow):
+                blows.remove(blow)
+                return True
+        if any_kind and any(self._strike(replace(blows[0], kind=kind)) for kind in plan.KILLS):
+            blows.pop(0)
+            return True
+        return False
 
     def _strike(self, blow: plan.Blow) -> bool:
         """Kill; tell whether there was something to kill."""
