@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from airflow_provider_runway.schedule import Usual
     from airflow_provider_runway.simulator.server import Simulator
+
+#: Seconds between two looks at least, however fast the simulator is.
+_SHORTEST_PAUSE = 0.01
 
 
 @pytest.fixture
@@ -28,7 +32,8 @@ def runway_simulator(
     """A simulator of the test's own, with the connection ``runway_default`` leading to it.
 
     Its tasks end in a fraction of a second, and every result is one tiny clip, unless
-    ``runway_simulator_settings`` says otherwise.
+    ``runway_simulator_settings`` says otherwise. Waits without an interval of their own look as much more
+    often as its tasks are faster, and what they learn of durations is forgotten after the test.
     """
     from airflow_provider_runway.simulator.server import Simulator
 
@@ -37,7 +42,27 @@ def runway_simulator(
             "conn_type": "runway",
             "host": simulator.url,
             "password": "simulator",
-            "extra": {"upload_host": simulator.url},
+            # No proxy of the environment can reach an address of this machine.
+            "extra": {"upload_host": simulator.url, "trust_env": False},
         }
         monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
+        _let_schedules_run(simulator.settings.speed, monkeypatch)
         yield simulator
+
+
+def _let_schedules_run(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Divide the pauses between looks, which are made for the real service, as the simulator its durations.
+
+    :param speed: the simulator's.
+    """
+    from airflow_provider_runway import polling
+    from airflow_provider_runway.schedule import seconds_to_next_look
+
+    def faster(usual: Usual, generated_for: float) -> float:
+        return max(_SHORTEST_PAUSE, seconds_to_next_look(usual, generated_for * speed) / speed)
+
+    record = polling.DURATIONS.record
+    learned = vars(polling.DURATIONS)
+    monkeypatch.setattr(polling, "seconds_to_next_look", faster)
+    monkeypatch.setitem(learned, "record", lambda kind, seconds: record(kind, seconds * speed))
+    monkeypatch.setitem(learned, "_seen", {})

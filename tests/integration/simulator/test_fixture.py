@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_runway.api.requests import GenerateAlephVideo, GenerateVideo, RunwayRequest
+from airflow_provider_runway.hooks.runway import RunwayHook
+from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+from airflow_provider_runway.simulator import Simulator
+from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 
 ENVIRONMENT = {
     **os.environ,
@@ -70,6 +82,82 @@ def test_balance(runway_simulator):
 """,
     )
     assert "1 passed" in output, output
+
+
+REQUESTS = [GenerateVideo("A paper boat"), GenerateAlephVideo("Ink", "https://files.example.com/a.mp4")]
+
+
+# At the pace of the schedule for the real service, the first of these waits takes half a minute.
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("request_", REQUESTS, ids=["generate", "aleph"])
+def test_a_wait_without_an_interval_is_as_fast_as_the_simulator(
+    runway_simulator: Simulator, request_: RunwayRequest
+) -> None:
+    hook = RunwayHook()
+    submitted_at = time.time()
+    task_id = hook.submit(request_)
+    task = hook.wait_for_task(task_id, model=request_.model, started_at=submitted_at, kind=request_.kind)
+    assert task.video_url
+    assert runway_simulator.tasks[0]["lookups"] < 20
+
+
+@pytest.mark.timeout(20)
+def test_a_sensor_without_an_interval_is_as_fast_as_the_simulator(
+    runway_simulator: Simulator, context: Any
+) -> None:
+    task_id = RunwayHook().submit(REQUESTS[0])
+    sensor = RunwayTaskSensor(task_id="wait", runway_task_id=task_id, deferrable=False)
+    assert sensor.execute(context).endswith(".mp4")
+    assert runway_simulator.tasks[0]["state"] == "success"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.usefixtures("runway_simulator")
+def test_a_trigger_without_an_interval_is_as_fast_as_the_simulator() -> None:
+    trigger = RunwayTaskTrigger(
+        runway_task_id=RunwayHook().submit(REQUESTS[0]),
+        runway_conn_id="runway_default",
+        started_at=time.time(),
+        end_time=time.time() + 3600,
+    )
+
+    async def events() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    (event,) = asyncio.run(events())
+    assert event["status"] == "success"
+
+
+def test_no_test_learns_durations_from_another(tmp_path: Path) -> None:
+    output = run_tests(
+        tmp_path,
+        """
+import pytest
+from airflow_provider_runway.polling import DURATIONS
+from airflow_provider_runway.schedule import KNOWN_BEFOREHAND
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_learning(runway_simulator, turn):
+    assert DURATIONS.usual("generate") == KNOWN_BEFOREHAND["generate"]
+    DURATIONS.record("generate", 0.01)
+    assert DURATIONS.usual("generate") != KNOWN_BEFOREHAND["generate"]
+
+def test_afterwards():
+    assert DURATIONS.usual("generate") == KNOWN_BEFOREHAND["generate"]
+""",
+    )
+    assert "3 passed" in output, output
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as closed:
+        # Bound but not listening, so that nothing else can answer there.
+        closed.bind(("127.0.0.1", 0))
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{closed.getsockname()[1]}")
+        assert RunwayHook(patience=0).get_credits() == runway_simulator.balance
 
 
 def test_loading_the_plugin_costs_a_foreign_test_run_next_to_nothing() -> None:
