@@ -97,7 +97,7 @@ def _faulty(fault: Fault) -> web.Response:
     if fault.kind == "html":
         response.content_type = "text/html"
         response.text = _GATEWAY_PAGE.format(status=fault.status, reason=response.reason)
-    elif fault.body is not None:
+    elif isinstance(fault.body, str):
         response.text = fault.body
     else:
         error = web.json_response(envelope(None, fault.status, fault.msg or response.reason))

@@ -34,7 +34,7 @@ def _wrong(message: str, status: int = 400) -> web.Response:
 async def _body(request: web.Request) -> Any:
     try:
         return json.loads(await request.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -46,7 +46,7 @@ async def _add_faults(request: web.Request) -> web.Response:
     body = await _body(request)
     try:
         faults = [Fault.from_json(data) for data in (body if isinstance(body, list) else [body])]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return _wrong(str(error))
     for fault in faults:
         request.app[SERVICE].faults.add(fault)

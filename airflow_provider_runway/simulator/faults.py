@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,6 +16,7 @@ TASK_KINDS = frozenset({"moderation", "upstream_failure", "stuck", "success_with
 FILE_KINDS = frozenset({"truncated_download"})
 KINDS = ANSWER_KINDS | TASK_KINDS | FILE_KINDS
 _FILE_PREFIXES = ("/results/", "/files/")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +38,17 @@ class Fault:
     :param method: HTTP method, ``None`` for any.
     :param count: how many requests it hits, ``None`` until it is cleared.
     :param after: how many matching requests it lets pass first.
-    :param status: HTTP status of ``http_error`` and ``html``.
-    :param body: body of ``http_error``; default: an envelope with the status as its code.
-    :param headers: headers of ``http_error`` and ``html``, such as ``{"Retry-After": "3"}``.
+    :param status: HTTP status of ``http_error`` and ``html``, from 200 to 999.
+    :param body: body of ``http_error``: text as it is to be sent, or an object or a list that is sent as
+        JSON. Default: an envelope with the status as its code.
+    :param headers: headers of ``http_error`` and ``html``, such as ``{"Retry-After": "3"}``; a number is
+        turned into text.
     :param code: code of ``body_code``.
     :param msg: text of ``body_code``; of ``moderation`` and ``upstream_failure``, instead of kie.ai's.
-    :param seconds: delay of ``slow``.
+    :param seconds: delay of ``slow``, not negative.
     :param carried_out: ``http_error``, ``body_code``, ``html`` and ``garbage`` answer a request that was
         carried out all the same (a task was created and charged).
+    :raises ValueError: naming the field that is wrong.
     """
 
     kind: str
@@ -50,8 +57,8 @@ class Fault:
     count: int | None = 1
     after: int = 0
     status: int = 502
-    body: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    body: str | dict[str, Any] | list[Any] | None = None
+    headers: dict[str, Any] = field(default_factory=dict)
     code: int = 500
     msg: str | None = None
     seconds: float = 1.0
@@ -62,15 +69,32 @@ class Fault:
             raise ValueError(f"kind must be one of {', '.join(sorted(KINDS))}, got {self.kind!r}")
         if not isinstance(self.path, str) or not self.path.startswith(("/", "*")):
             raise ValueError(f"path must start with / or *, got {self.path!r}")
+        for name in ("method", "msg"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"{name} must be a string or null, got {getattr(self, name)!r}")
         for name in ("status", "code", "after"):
-            if not isinstance(getattr(self, name), int):
+            if not _is_integer(getattr(self, name)):
                 raise ValueError(f"{name} must be an integer, got {getattr(self, name)!r}")
-        if self.count is not None and (not isinstance(self.count, int) or self.count < 1):
+        # A smaller one is no final answer, and a client would wait for that; a larger one is no HTTP.
+        if not 200 <= self.status <= 999:
+            raise ValueError(f"status must be from 200 to 999, got {self.status!r}")
+        if self.count is not None and (not _is_integer(self.count) or self.count < 1):
             raise ValueError(f"count must be a positive integer or null, got {self.count!r}")
-        if not isinstance(self.seconds, (int, float)):
-            raise ValueError(f"seconds must be a number, got {self.seconds!r}")
-        if not isinstance(self.headers, dict):
-            raise ValueError(f"headers must be an object, got {self.headers!r}")
+        if not _is_number(self.seconds) or not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds must be a number that is not negative, got {self.seconds!r}")
+        if not isinstance(self.carried_out, bool):
+            raise ValueError(f"carried_out must be true or false, got {self.carried_out!r}")
+        self._set("headers", _checked_headers(self.headers))
+        if isinstance(self.body, dict | list):
+            if "content-type" not in {name.lower() for name in self.headers}:
+                self.headers["Content-Type"] = "application/json"
+            self._set("body", json.dumps(self.body))
+        if not isinstance(self.body, str | None):
+            raise ValueError(f"body must be a string, an object, a list or null, got {self.body!r}")
+
+    def _set(self, name: str, value: Any) -> None:
+        # What was given is replaced by what is sent, once: the fault is frozen from then on.
+        object.__setattr__(self, name, value)
 
     @classmethod
     def from_json(cls, data: Any) -> Fault:
@@ -96,6 +120,28 @@ class Fault:
         if any(sign in self.path for sign in "*?["):
             return fnmatchcase(path, self.path)
         return path.startswith(self.path)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _checked_headers(headers: Any) -> dict[str, str]:
+    if not isinstance(headers, dict):
+        raise ValueError(f"headers must be an object, got {headers!r}")
+    checked = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} in headers is no name of a header")
+        text = str(value) if _is_number(value) else value
+        if not isinstance(text, str) or not text.isprintable():
+            raise ValueError(f"headers: {name} must be a line of text or a number, got {value!r}")
+        checked[name] = text
+    return checked
 
 
 class FaultBook:

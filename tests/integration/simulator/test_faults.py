@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -75,6 +76,10 @@ def test_a_slow_answer_comes_after_the_work(simulator: Simulator, client: Client
     simulator.add_fault("slow", GENERATE, seconds=20)
     with pytest.raises(requests.ReadTimeout):
         client.session.post(client.url + GENERATE, json=TEXT_TO_VIDEO, timeout=0.5)
+    # On a busy machine the client may give up before the simulator has come to it.
+    deadline = time.monotonic() + 15
+    while not simulator.creations and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert len(simulator.creations) == 1
 
 
@@ -160,14 +165,59 @@ def test_the_control_endpoint_takes_faults_and_shows_them(client: Client) -> Non
         {"kind": "slow", "seconds": "3"},
         {"kind": "html", "count": 0},
         {"kind": "html", "path": "api"},
+        {"kind": "html", "method": 5},
+        {"kind": "html", "status": True},
+        {"kind": "html", "status": 100},
+        {"kind": "html", "status": 1000},
+        {"kind": "html", "headers": {"Retry-After": None}},
+        {"kind": "html", "headers": {"Retry-After": True}},
+        {"kind": "html", "headers": {"Retry-After": ["3"]}},
+        {"kind": "html", "headers": {"Retry-After": "3\r\nConnection: close"}},
+        {"kind": "html", "headers": {"Retry After": "3"}},
+        {"kind": "html", "headers": ["Retry-After"]},
+        {"kind": "http_error", "body": 5},
+        {"kind": "http_error", "carried_out": "no"},
+        {"kind": "moderation", "msg": 5},
+        {"kind": "slow", "seconds": -1},
+        {"kind": "slow", "seconds": float("nan")},
         ["slow"],
         "slow",
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(client: Client, fault: Any) -> None:
-    answer = client.control("POST", "faults", json=fault)
+    answer = client.control("POST", "faults", data=json.dumps(fault))
     assert answer.status_code == 400
     assert answer.json()["error"]
+    assert client.control("GET", "faults").json() == {"faults": []}
+
+
+@pytest.mark.parametrize(("number", "sent"), [(3, "3"), (2.5, "2.5")])
+def test_a_number_as_a_header_is_sent_as_text(client: Client, number: float, sent: str) -> None:
+    fault = {"kind": "http_error", "path": CREDIT, "status": 429, "headers": {"Retry-After": number}}
+    assert client.control("POST", "faults", json=fault).status_code == 200
+    answer = client.get(CREDIT)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, sent)
+
+
+@pytest.mark.parametrize("body", [{"code": 501, "msg": "told so", "data": None}, [1, 2]])
+def test_a_body_that_is_no_text_is_sent_as_json(client: Client, body: Any) -> None:
+    fault = {"kind": "http_error", "path": CREDIT, "body": body, "count": 2}
+    assert client.control("POST", "faults", json=fault).status_code == 200
+    answer = client.get(CREDIT)
+    assert (answer.status_code, answer.json()) == (502, body)
+    assert answer.headers["Content-Type"].startswith("application/json")
+
+
+def test_a_body_of_text_is_sent_as_it_is(simulator: Simulator, client: Client) -> None:
+    simulator.add_fault("http_error", CREDIT, body="a,b", headers={"content-type": "text/csv"})
+    answer = client.get(CREDIT)
+    assert (answer.text, answer.headers["Content-Type"].partition(";")[0]) == ("a,b", "text/csv")
+
+
+def test_a_fault_nested_too_deeply_is_refused(client: Client) -> None:
+    nested = "[" * 100_000 + "]" * 100_000
+    for fault in (nested, f'{{"kind": "http_error", "body": {nested}}}'):
+        assert client.control("POST", "faults", data=fault).status_code == 400
     assert client.control("GET", "faults").json() == {"faults": []}
 
 
