@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
 
 #: From here on a task that starts in the triggerer gets its templates rendered there.
 _FIRST_VERSION = (3, 3)
+
+_DEFAULT_POOL = "default_pool"
+
+
+class Computed:
+    """
+    An attribute that is computed each time an instance is asked for it, and can still be set.
+
+    :param compute: Returns the value for an instance.
+    :param default: What the class itself has.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any], *, default: Any) -> None:
+        self._compute = compute
+        self._default = default
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Return the value for an instance, the default for the class."""
+        return self._default if instance is None else self._compute(instance)
 
 
 def trigger_args(
@@ -30,7 +50,8 @@ def trigger_args(
 
     A worker it is for a sensor in a mapped task group, for a Runway task ID that only a template can tell,
     and for what only a worker does: events of ``outlets``, ``execution_timeout``, the hooks around the task
-    and the callbacks at its start and its success. A mapped sensor never asks.
+    and the callbacks at its start and its success. A task that starts in the triggerer passes by its pool and
+    its limits of active tasks too, so one with such goes to a worker. A mapped sensor never asks.
 
     :param sensor: The sensor.
     :param runway_task_id: The Runway task ID, a template, or an XCom of a task upstream.
@@ -49,6 +70,9 @@ def trigger_args(
         or sensor._pre_execute_hook
         or sensor._post_execute_hook
         or not sensor.do_xcom_push
+        or sensor.pool != _DEFAULT_POOL
+        or sensor.max_active_tis_per_dag is not None
+        or sensor.max_active_tis_per_dagrun is not None
         or sensor.get_closest_mapped_task_group() is not None
     )
     upstream = _upstream(runway_task_id)

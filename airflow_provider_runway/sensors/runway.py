@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
+    AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -27,6 +27,7 @@ from airflow_provider_runway.sensors import direct_start
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.polling import Poller, WaitEnd
@@ -55,6 +56,11 @@ class RunwayTaskSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("runway_task_id", "model", "runway_conn_id")
     ui_color = "#d9f2ec"
+    # Airflow asks for both when it serializes the DAG: after cluster policies have had their say.
+    start_trigger_args = direct_start.Computed(lambda sensor: sensor._direct_start(), default=None)
+    start_from_trigger = direct_start.Computed(
+        lambda sensor: sensor.start_trigger_args is not None, default=False
+    )
 
     def __init__(
         self,
@@ -77,15 +83,18 @@ class RunwayTaskSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.poll_interval = None if poke_interval is None else self.poke_interval
         self._poller: Poller | None = None
-        if deferrable:
-            self.start_trigger_args = direct_start.trigger_args(
-                self,
-                runway_task_id=runway_task_id,
-                model=model,
-                runway_conn_id=runway_conn_id,
-                poll_interval=self.poll_interval,
-            )
-            self.start_from_trigger = self.start_trigger_args is not None
+
+    def _direct_start(self) -> StartTriggerArgs | None:
+        # A class derived from this one may do more, in methods that only a worker calls.
+        if not getattr(self, "deferrable", False) or type(self) is not RunwayTaskSensor:
+            return None
+        return direct_start.trigger_args(
+            self,
+            runway_task_id=self.runway_task_id,
+            model=self.model,
+            runway_conn_id=self.runway_conn_id,
+            poll_interval=self.poll_interval,
+        )
 
     def execute(self, context: Context) -> Any:
         """Wait as ``deferrable`` and ``mode`` say, and return the video URL."""
@@ -96,7 +105,8 @@ class RunwayTaskSensor(BaseSensorOperator):
                 raise self._timed_out(str(error)) from error
         try:
             found = self.poke(context)
-        except (AirflowFailException, AirflowSensorTimeout) as error:
+        except (RunwayError, AirflowSensorTimeout) as error:
+            # As where it is found later: by the base class, when the trigger has ended.
             self._fail(error)
         if found:
             return found.xcom_value
@@ -156,7 +166,12 @@ class RunwayTaskSensor(BaseSensorOperator):
         """
         from airflow_provider_runway.polling import WaitEnd
 
-        return self._finish(context, WaitEnd.from_event(event))
+        end = WaitEnd.from_event(event)
+        if isinstance(end.error, RunwayTimeoutError):
+            # The trigger's own last look may have failed, or have had no turn.
+            task = deferral.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
+            end = end if task is None else WaitEnd(task=task)
+        return self._finish(context, end)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
@@ -171,10 +186,14 @@ class RunwayTaskSensor(BaseSensorOperator):
                 return self._finish(context, WaitEnd(task=task))
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except RunwayTimeoutError:
+        except (RunwayError, AirflowSkipException):
             raise
         except AirflowSensorTimeout as error:
             raise self._timed_out(str(error)) from error
+        except AirflowException as error:
+            if next_method != deferral.TRIGGER_FAILED:
+                raise
+            raise deferral.trigger_failed(error, self.runway_task_id) from error
 
     def _finish(self, context: Context, end: WaitEnd) -> str | None:
         try:
@@ -202,4 +221,6 @@ class RunwayTaskSensor(BaseSensorOperator):
         if self._poller is None or self.poll_interval is not None or self.exponential_backoff:
             interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
             return interval
-        return self._poller.next_delay(time.time())
+        # Not past the sensor's own timeout, of which the poller knows nothing.
+        left: float = self.timeout - run_duration()
+        return max(0.0, min(self._poller.next_delay(time.time()), left))

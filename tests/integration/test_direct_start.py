@@ -82,6 +82,9 @@ def _asset() -> Any:
         {"pre_execute": lambda: print},
         {"post_execute": lambda: print},
         {"do_xcom_push": False},
+        {"pool": "runway"},
+        {"max_active_tis_per_dag": 3},
+        {"max_active_tis_per_dagrun": 3},
         {"runway_task_id": "{{ ti.xcom_pull('generate') }}"},
         {"model": "{{ params.model }}"},
         {"runway_conn_id": "{{ params.account }}"},
@@ -93,6 +96,41 @@ def test_what_needs_a_worker_takes_the_usual_way(arguments: dict[str, Any]) -> N
     found = sensor(**made)
     assert not found.start_from_trigger
     assert found.start_trigger_args is None
+
+
+@pytest.mark.parametrize(
+    "name", ["execution_timeout", "on_success_callback", "outlets", "pool", "max_active_tis_per_dag"]
+)
+def test_what_a_cluster_policy_sets_later_counts_too(name: str) -> None:
+    from airflow.sdk import DAG
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    later: dict[str, Any] = {
+        "execution_timeout": timedelta(minutes=1),
+        "on_success_callback": [print],
+        "outlets": _asset(),
+        "pool": "runway",
+        "max_active_tis_per_dag": 3,
+    }
+    with DAG("dag", schedule=None) as dag:
+        found = sensor()
+        untouched = sensor(task_id="untouched")
+    setattr(found, name, later[name])
+    assert not found.start_from_trigger
+    assert untouched.start_from_trigger
+    seen = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert not seen.get_task("wait").start_from_trigger
+    assert seen.get_task("wait").start_trigger_args is None
+    assert seen.get_task("untouched").start_from_trigger is True
+    assert seen.get_task("untouched").start_trigger_args.next_method == "execute_complete"
+
+
+def test_a_class_derived_from_it_takes_the_usual_way() -> None:
+    class Derived(RunwayTaskSensor):
+        """One that may do more in a worker."""
+
+    found = Derived(task_id="wait", runway_task_id="task-1", deferrable=True)
+    assert not found.start_from_trigger
 
 
 def test_it_takes_the_usual_way_in_a_mapped_task_group() -> None:
