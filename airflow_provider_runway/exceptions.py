@@ -29,6 +29,8 @@ class RunwayError(AirflowException):
     repeat_lookup = False
     #: Whether the same creation can be sent again at once because it surely was not taken.
     repeat_creation = False
+    #: Whether nobody can tell if a creation that was answered so was taken and charged.
+    creation_unknown = False
 
     def __init__(
         self,
@@ -102,6 +104,21 @@ class RunwayMaintenanceError(RunwayServerError):
     repeat_creation = True
 
 
+class RunwayUpstreamSilentError(RunwayServerError):
+    """
+    The service behind kie.ai did not answer for 10 minutes (408): nobody knows whether it took a creation.
+    """
+
+    creation_unknown = True
+
+
+class RunwayConnectionNotFoundError(RunwayServerError):
+    """
+    Airflow finds no such connection. It says the same while its API server or the secrets backend is out of
+    reach, so this may pass; nothing was sent.
+    """
+
+
 class RunwayNotConnectedError(RunwayServerError):
     """No connection came about, so the request surely was not sent: a creation can be repeated."""
 
@@ -110,6 +127,8 @@ class RunwayNotConnectedError(RunwayServerError):
 
 class RunwayUnreadableAnswerError(RunwayServerError):
     """No answer, a broken one, or one that is not kie.ai's (a gateway's page): nobody knows what it did."""
+
+    creation_unknown = True
 
 
 class RunwaySubmissionUnknownError(RunwayError, AirflowFailException):

@@ -16,6 +16,7 @@ from typing import Any
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
+    RunwayConnectionNotFoundError,
     RunwayError,
     RunwayTaskNotFoundError,
     RunwayTimeoutError,
@@ -25,6 +26,10 @@ from airflow_provider_runway.schedule import Durations, seconds_to_next_look
 
 #: Seconds in which a new task may still be unknown to kie.ai's status routes.
 GRACE = 90.0
+
+#: Seconds for which a wait goes on though Airflow finds no such connection: it says so, too, while its API
+#: server or the secrets backend is out of reach.
+CONNECTION_GRACE = 600.0
 
 #: Longest pause in seconds after a failed look-up, unless the server asks for a longer one.
 LONGEST_BACKOFF = 60.0
@@ -120,6 +125,7 @@ class Poller:
         self.news: str | None = None
         self._last_error: RunwayError | None = None
         self._known_at = grace_from
+        self._no_connection_since: float | None = None
         self._kind = kind
         self._durations = durations
         # Until then it was surely not being generated.
@@ -140,6 +146,7 @@ class Poller:
         elif task.state is not self.state:
             self.news = f"Runway task {self.runway_task_id}: {task.state}"
         self.state, self.failures, self._last_error, self._known_at = task.state, 0, None, now
+        self._no_connection_since = None
         if self._not_before is None and task.created_at is not None:
             self._not_before = min(now, task.created_at.timestamp())
         if task.state.is_terminal:
@@ -166,6 +173,12 @@ class Poller:
         unknown_id = isinstance(error, RunwayTaskNotFoundError)
         self._known_at = now if self._known_at is None else self._known_at
         in_grace = unknown_id and now < self._known_at + GRACE
+        if not isinstance(error, RunwayConnectionNotFoundError):
+            self._no_connection_since = None
+        elif self._no_connection_since is None:
+            self._no_connection_since = now
+        elif now >= self._no_connection_since + CONNECTION_GRACE:
+            return WaitEnd(error=error)
         if not (error.repeat_lookup or in_grace):
             return WaitEnd(error=error)
         if not self.failures and not unknown_id:
@@ -173,6 +186,10 @@ class Poller:
         self.failures += 1
         self._last_error = error
         return self._timeout(None) if now >= self.end_time else None
+
+    def begin_anew(self) -> None:
+        """Forget what was said of the ID so far, since it was asked for with another account's key."""
+        self._known_at = None
 
     def next_delay(self, now: float) -> float:
         """

@@ -53,13 +53,6 @@ class Submission:
     end_time: float
     runway_task_id: str | None = None
 
-    @property
-    def fate(self) -> str:
-        """What became of it, for a log."""
-        if self.runway_task_id is None:
-            return "nobody can tell whether kie.ai took that request"
-        return f"Runway task {self.runway_task_id}, which is charged"
-
 
 def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
     """
@@ -111,6 +104,13 @@ class SubmissionJournal:
         record = self._seen = self._read()
         if record is None:
             return None
+        if record.get("max_tries", self._max_tries) != self._max_tries:
+            log.info(
+                "This task was cleared since try %s (%s): submitting anew",
+                record.get("try_number"),
+                _fate(record.get("runway_task_id")),
+            )
+            return None
         try:
             known = Submission(**record)
         except TypeError as error:
@@ -118,12 +118,11 @@ class SubmissionJournal:
                 f"The record of an earlier submission is damaged ({error}): nobody can tell if a request "
                 f"was sent. {_HOW_TO_GO_ON}"
             ) from error
-        if known.max_tries != self._max_tries:
-            log.info("This task was cleared since try %d (%s): submitting anew", known.try_number, known.fate)
-            return None
         if known.digest != self._digest:
             log.warning(
-                "The request has changed since try %d (%s): submitting anew", known.try_number, known.fate
+                "The request has changed since try %d (%s): submitting anew",
+                known.try_number,
+                _fate(known.runway_task_id),
             )
             return None
         if known.runway_task_id is None:
@@ -213,6 +212,12 @@ class SubmissionJournal:
                 f"Runway task {submission.runway_task_id}: keep this ID",
             )
         return submission
+
+
+def _fate(runway_task_id: Any) -> str:
+    if runway_task_id is None:
+        return "nobody can tell whether kie.ai took that request"
+    return f"Runway task {runway_task_id}, which is charged"
 
 
 def _persist(write: Callable[[], None], what: str) -> bool:

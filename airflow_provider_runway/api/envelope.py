@@ -24,17 +24,19 @@ from airflow_provider_runway.exceptions import (
     RunwayServerError,
     RunwayTaskFailedError,
     RunwayUnreadableAnswerError,
+    RunwayUpstreamSilentError,
 )
 
 #: Each code's kind of error (kie.ai's documentation of its codes). Whether a look-up or a creation may be
-#: repeated is a property of the kind: ``repeat_lookup`` and ``repeat_creation``.
+#: repeated, and whether a creation's fate is unknown, are properties of the kind: ``repeat_lookup``,
+#: ``repeat_creation`` and ``creation_unknown``.
 CODES: dict[int, tuple[type[RunwayError], str]] = {
     400: (RunwayRequestError, "kie.ai calls the request malformed"),
     401: (RunwayAuthenticationError, "the API key is missing or wrong; check the password of the connection"),
     402: (RunwayCreditsError, "the account has not enough credits; top it up at https://kie.ai"),
     403: (RunwayAuthenticationError, "access is refused; check the API key and what it may do"),
     404: (RunwayRequestError, "there is no such thing at kie.ai; check the host of the connection"),
-    408: (RunwayServerError, "the generation service behind kie.ai did not answer"),
+    408: (RunwayUpstreamSilentError, "the generation service behind kie.ai did not answer"),
     422: (RunwayRequestError, "kie.ai calls a value invalid"),
     429: (RunwayRateLimitError, "too many requests; this one was not queued and not charged"),
     433: (RunwayCreditsError, "this API key has reached its usage cap; raise it at https://kie.ai"),
@@ -60,7 +62,7 @@ def read_envelope(
         where the answer is not one of kie.ai's.
     """
     pause = parse_retry_after(retry_after)
-    envelope = _parse(body)
+    envelope = _parse(body, status)
     if envelope is None:
         if _is_refusal(status, is_lookup):
             raise error_for_code(status, _excerpt(body), retry_after=pause)
@@ -119,14 +121,12 @@ def parse_retry_after(value: str | None) -> float | None:
 
 def _is_refusal(status: int, is_lookup: bool) -> bool:
     """Return whether an HTTP status says, without an envelope, that the request was not carried out."""
-    if status in (401, 403, 429):
-        return True
     # A gateway's page tells of a creation that it did not reach kie.ai, but nothing of a task that may be
-    # there.
-    return 400 <= status < 500 and status not in (408, 499) and not is_lookup
+    # there, nor of the key: kie.ai rejects one in an envelope.
+    return status == 429 or (400 <= status < 500 and status not in (408, 499) and not is_lookup)
 
 
-def _parse(body: bytes | str) -> tuple[int, str, Any] | None:
+def _parse(body: bytes | str, status: int) -> tuple[int, str, Any] | None:
     try:
         envelope = json.loads(body)
     except (ValueError, RecursionError):
@@ -135,6 +135,9 @@ def _parse(body: bytes | str) -> tuple[int, str, Any] | None:
         return None
     code = values.number(envelope.get("code"))
     if code is None or not code.is_integer():
+        return None
+    if status >= 400 and not {"msg", "data"} & envelope.keys():
+        # A gateway's error can be JSON with a code, too.
         return None
     return int(code), values.text(envelope.get("msg")) or "", envelope.get("data")
 

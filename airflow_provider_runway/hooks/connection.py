@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import Connection, mask_secret
+from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_runway import __version__
 from airflow_provider_runway.api.answers import DIALECTS, Dialect
 from airflow_provider_runway.exceptions import RunwayAuthenticationError, RunwayValidationError
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow 2; the newer common.compat has it, but needs Python 3.11
+    from airflow.utils.log.secrets_masker import (  # type: ignore[no-redef,import-not-found,attr-defined,unused-ignore]
+        mask_secret,
+    )
 
 if TYPE_CHECKING:
     import ssl
@@ -61,6 +69,9 @@ class RunwaySettings:
         """
         conn_id = connection.conn_id
         extras = connection.extra_dejson
+        if not isinstance(extras, dict):
+            # Not shown: it may hold the webhook key.
+            raise RunwayValidationError(f"Connection {conn_id!r}, extra: must be a JSON object.")
         if extras.get("webhook_hmac_key"):
             mask_secret(extras["webhook_hmac_key"])
         api = extras.get("api") or "dedicated"
@@ -97,7 +108,9 @@ class RunwaySettings:
         # A test's key can be a common word; replacing it everywhere would spoil the answer's URLs.
         if len(self.api_key) < 8 or self.api_key in self.base_url:
             return body
-        return body.replace(self.api_key.encode(), b"***")
+        for form in (self.api_key, json.dumps(self.api_key)[1:-1]):
+            body = body.replace(form.encode(), b"***")
+        return body
 
     def proxy_for(self, url: str) -> str | None:
         """Return the proxy for a URL, from the extras or (unless ``trust_env`` is off) the environment."""
@@ -114,9 +127,7 @@ class RunwaySettings:
 
         if self.verify is False:
             return False
-        trusted = self.verify if isinstance(self.verify, str) else None
-        if trusted is None and self.http_extras.get("trust_env", True):
-            trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        _, trusted = self._authorities()
         if trusted is None:
             import certifi
 
@@ -130,10 +141,40 @@ class RunwaySettings:
             context.load_cert_chain(*([cert] if isinstance(cert, str) else cert))
         return context
 
+    def _authorities(self) -> tuple[str, str | None]:
+        """Return where the file of trusted authorities is set, and its path if there is one of the user's."""
+        if isinstance(self.verify, str):
+            name = "verify" if "verify" in self.http_extras else "verify_ssl"
+            return f"connection {self.conn_id!r}, extra {name!r}", self.verify
+        if self.http_extras.get("trust_env", True):
+            for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+                if path := os.environ.get(name):
+                    return f"environment variable {name}", path
+        return "", None
+
+    def check_certificates(self) -> None:
+        """
+        Read the certificates, where they are not the usual ones, before any request needs them.
+
+        :raises RunwayValidationError: a file cannot be used.
+        """
+        where, trusted = self._authorities()
+        cert = self.http_extras.get("cert")
+        if self.verify is False or not (trusted or cert):
+            return
+        import ssl
+
+        try:
+            self.ssl_context()
+        except (OSError, ssl.SSLError) as error:
+            named = [f"{where}: {trusted!r}"] if trusted else []
+            named += [f"connection {self.conn_id!r}, extra 'cert': {cert!r}"] if cert else []
+            raise RunwayValidationError(
+                f"{', or '.join(named)}: must be a readable file of certificates ({error}). Nothing was sent."
+            ) from None
+
     def http_connection(self) -> Connection:
         """Return a connection for the HTTP provider's hook, without what it would send as a header."""
-        import json
-
         return Connection(
             conn_id=self.conn_id,
             conn_type="http",
@@ -143,7 +184,12 @@ class RunwaySettings:
 
 
 def _wrong(conn_id: str, what: str, value: Any, rule: str) -> str:
-    return f"Connection {conn_id!r}, {what}: {value!r} {rule}."
+    shown = repr(value)
+    if isinstance(value, str) and "@" in value:
+        # User and password of a URL are nobody's business.
+        scheme, separator, rest = value.rpartition("://")
+        shown = repr(f"{scheme}{separator}***@{rest.rpartition('@')[2]}")
+    return f"Connection {conn_id!r}, {what}: {shown} {rule}."
 
 
 def _api_key(conn_id: str, password: str | None) -> str:

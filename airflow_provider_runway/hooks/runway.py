@@ -22,10 +22,14 @@ from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
+    RunwayAuthenticationError,
+    RunwayConnectionNotFoundError,
     RunwayError,
     RunwayNotConnectedError,
     RunwayServerError,
     RunwaySubmissionUnknownError,
+    RunwayTaskFailedError,
+    RunwayTaskNotFoundError,
     RunwayUnreadableAnswerError,
     RunwayValidationError,
 )
@@ -122,7 +126,7 @@ class RunwayHook(HttpHook):
             except RunwayError:
                 raise
             except Exception as error:
-                raise RunwayServerError(f"the connection cannot be read: {error}") from error
+                raise RunwayServerError(f"a session cannot be opened: {error}") from error
             with session:
                 if self.adapter is None:
                     session.mount("http://", HTTPAdapter())
@@ -132,7 +136,12 @@ class RunwayHook(HttpHook):
         asked = f"Creating a {request.model} video ({_shortened(request.prompt)!r})"
         try:
             return self._repeat(create, lambda error: error.repeat_creation, patience)
-        except RunwayUnreadableAnswerError as error:
+        except RunwayError as error:
+            if not error.creation_unknown:
+                # A generation that failed says itself what it cost.
+                failed = isinstance(error, RunwayTaskFailedError)
+                after = "" if failed else "Nothing was charged, as far as kie.ai says."
+                raise error.explain(before=f"{asked}: ", after=after) from None
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
             raise RunwaySubmissionUnknownError(
                 f"{asked} at {moment}: {error}. Nobody can tell whether kie.ai took the request "
@@ -141,10 +150,6 @@ class RunwayHook(HttpHook):
                 "submit it anew.",
                 code=error.code,
             ) from error
-        except RunwayError as error:
-            raise error.explain(
-                before=f"{asked}: ", after="Nothing was charged, as far as kie.ai says."
-            ) from None
 
     def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
         """
@@ -198,8 +203,13 @@ class RunwayHook(HttpHook):
                 end = poller.on_task(task, time.time())
             if poller.news:
                 self.log.info(poller.news)
-            if end is not None:
+            if end is None:
+                continue
+            # The key may have been changed while this waited, even to another account's.
+            of_the_key = isinstance(end.error, RunwayAuthenticationError | RunwayTaskNotFoundError)
+            if not (of_the_key and self._is_outdated()):
                 return end.result()
+            poller.begin_anew()
 
     def get_credits(self) -> float:
         """
@@ -287,6 +297,18 @@ class RunwayHook(HttpHook):
         except Exception as error:
             return False, str(error)
 
+    def _is_outdated(self) -> bool:
+        """Return whether the connection has changed; if so, it is read anew from here on."""
+        try:
+            settings = load_settings(self.runway_conn_id)
+        except RunwayError:
+            return False
+        if settings == self.settings:
+            return False
+        self.settings = settings
+        self.__dict__.pop("_session").close()
+        return True
+
     def _look_up(self, runway_task_id: str, model: str) -> RunwayTask:
         answers.check_lookup(runway_task_id, model)
         dialect = self.settings.dialect
@@ -323,6 +345,11 @@ class RunwayHook(HttpHook):
             ) as response:
                 body = self.settings.redact(response.content)
                 return response.status_code, body, response.headers.get("Retry-After")
+        except ValueError as error:
+            # requests itself finds fault with a URL or a proxy's, before it sends anything.
+            raise RunwayValidationError(
+                f"Connection {self.runway_conn_id!r}: {error}. Nothing was sent."
+            ) from error
         except (RequestException, HTTPError) as error:
             if transport.was_never_connected(error):
                 raise RunwayNotConnectedError(
@@ -339,6 +366,8 @@ class RunwayHook(HttpHook):
         patience: float | None = None,
     ) -> T:
         patience = self.patience if patience is None else patience
+        # A connection that is not there is not waited for.
+        _ = self.settings
         retrying = tenacity.Retrying(**_policy(may_repeat, patience, self.log.warning))
         return retrying(attempt)
 
@@ -405,8 +434,16 @@ def load_settings(conn_id: str) -> RunwaySettings:
     try:
         connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as error:
-        raise RunwayValidationError(f"runway_conn_id={conn_id!r}: {error}. Nothing was sent.") from None
-    return RunwaySettings.from_connection(connection)
+        raise RunwayConnectionNotFoundError(
+            f"runway_conn_id={conn_id!r}: {error}. Define it, or look whether Airflow's API server and the "
+            "secrets backend can be reached from here. Nothing was sent."
+        ) from None
+    except Exception as error:
+        # Where connections are kept may be out of reach for a while: no reason to give a paid video up.
+        raise RunwayServerError(f"Connection {conn_id!r} cannot be read now: {error}") from error
+    settings = RunwaySettings.from_connection(connection)
+    settings.check_certificates()
+    return settings
 
 
 def _policy(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -43,7 +43,7 @@ class RunwaySession:
 
     settings: RunwaySettings
     client: aiohttp.ClientSession
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     proxy: str | None
     pacer: Pacer
 
@@ -175,14 +175,8 @@ async def is_outdated(session: RunwaySession, load: Callable[[str], RunwaySettin
 
 async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySession:
     # Reading a connection and the certificates blocks; in the triggerer, Airflow wants it in a thread.
-    try:
-        settings = await sync_to_async(load, thread_sensitive=False)(conn_id)
-        context = await sync_to_async(settings.ssl_context, thread_sensitive=False)()
-    except RunwayError:
-        raise
-    except Exception as error:
-        # Where connections are kept may be out of reach for a while: no reason to give a paid video up.
-        raise RunwayServerError(f"Connection {conn_id!r} cannot be read now: {error}") from error
+    settings = await sync_to_async(load, thread_sensitive=False)(conn_id)
+    context = await sync_to_async(settings.ssl_context, thread_sensitive=False)()
     connect, read = settings.timeout
     client = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),

@@ -8,8 +8,8 @@ from typing import Any
 
 from requests import PreparedRequest, RequestException, Session
 from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.exceptions import ConnectTimeout, ProxyError
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+from requests.exceptions import ConnectTimeout
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
 
 from airflow_provider_runway.exceptions import LOGS_URL, RunwayServerError, RunwayVideoExpiredError
 from airflow_provider_runway.hooks import files
@@ -80,9 +80,14 @@ def was_never_connected(error: Exception) -> bool:
 
     :param error: What ``requests`` raised.
     """
-    if isinstance(error, ConnectTimeout | ProxyError):
+    if isinstance(error, ConnectTimeout):
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, ProxyError):
+        # That alone says little: it also stands for an answer that was lost on its way through the proxy.
+        reason = reason.original_error
+        if isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed"):
+            return True
     if isinstance(reason, SSLError):
         # Nothing is sent before the certificate is found good; other troubles of TLS can come later.
         return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
 from airflow_provider_runway import deferral, waiting
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
@@ -18,6 +18,7 @@ from airflow_provider_runway.exceptions import (
     RunwaySubmissionUnknownError,
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
+    RunwayTimeoutError,
     RunwayValidationError,
 )
 
@@ -122,7 +123,12 @@ class RunwaySubmitOperator(BaseOperator):
         """
         from airflow_provider_runway.polling import WaitEnd
 
-        return self._finish(context, WaitEnd.from_event(event).result())
+        end = WaitEnd.from_event(event)
+        if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
+            # The trigger's own last look may have failed, or have had no turn.
+            task = deferral.last_look(self, self.runway_conn_id, end.error.runway_task_id, self.model)
+            end = end if task is None else WaitEnd(task=task)
+        return self._finish(context, end.result())
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
@@ -135,6 +141,10 @@ class RunwaySubmitOperator(BaseOperator):
                 task = deferral.last_look(self, self.runway_conn_id, runway_task_id, self.model)
                 if task is not None:
                     return self._finish(context, task)
+                try:
+                    return super().resume_execution(next_method, next_kwargs, context)
+                except AirflowException as error:
+                    raise deferral.trigger_failed(error, runway_task_id) from error
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
@@ -188,6 +198,11 @@ class RunwaySubmitOperator(BaseOperator):
     def _check_arguments(self) -> None:
         waiting.seconds("timeout", self.timeout)
         waiting.seconds("poll_interval", self.poll_interval)
+        credits_left = self.min_credits
+        if credits_left is not None and (
+            isinstance(credits_left, bool) or not isinstance(credits_left, int | float)
+        ):
+            raise RunwayValidationError(f"min_credits={credits_left!r}: must be a number of credits.")
         if self.on_unknown_submission not in ("fail", "resubmit"):
             raise RunwayValidationError(
                 f"on_unknown_submission={self.on_unknown_submission!r}: must be 'fail' or 'resubmit'."
@@ -264,18 +279,15 @@ class RunwaySubmitOperator(BaseOperator):
         from airflow_provider_runway.polling import pause_before_creation
 
         give_up_at = first_tried_at + self._timeout_seconds
-        if self.min_credits is not None:
-            left = hook.get_credits()
-            if left < self.min_credits:
-                raise RunwayCreditsError(
-                    f"min_credits={self.min_credits:g}: the account has {left:g} left. Nothing was submitted."
-                )
         # Whatever can fail before the request leaves does so before it is noted as about to leave.
         _ = hook.settings
         unknown = 0
         while True:
-            submission = journal.intend(time.time() + self._timeout_seconds)
+            submission = None
             try:
+                if self.min_credits is not None:
+                    self._check_credits(hook, self.min_credits)
+                submission = journal.intend(time.time() + self._timeout_seconds)
                 runway_task_id = hook.submit(request, callback_url=self.callback_url, patience=0)
             except RunwaySubmissionUnknownError as error:
                 unknown += 1
@@ -284,7 +296,8 @@ class RunwaySubmitOperator(BaseOperator):
                 self.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
                 pause = pause_before_creation(unknown, None)
             except RunwayError as error:
-                journal.refused()
+                if submission is not None:
+                    journal.refused()
                 refusals += 1
                 pause = pause_before_creation(refusals, error.retry_after)
                 if not error.repeat_creation or time.time() + pause > give_up_at:
@@ -297,6 +310,18 @@ class RunwaySubmitOperator(BaseOperator):
                 return journal.accepted(submission, runway_task_id)
             time.sleep(pause)
 
+    def _check_credits(self, hook: RunwayHook, at_least: float) -> None:
+        left = hook.get_credits()
+        if left < at_least:
+            raise RunwayCreditsError(
+                f"min_credits={at_least:g}: the account has {left:g} left. Nothing was submitted."
+            )
+
     def _finish(self, context: Context, task: RunwayTask) -> str:
-        waiting.push_result(context, task, price=self.build_request().price)
+        try:
+            price = self.build_request().price
+        except RunwayError:
+            # The arguments were rendered anew, and something that they name may be gone by now.
+            price = None
+        waiting.push_result(context, task, price=price)
         return task.task_id

@@ -11,7 +11,11 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_runway.api.answers import check_lookup
-from airflow_provider_runway.exceptions import RunwayAuthenticationError, RunwayError
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayError,
+    RunwayTaskNotFoundError,
+)
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
 from airflow_provider_runway.polling import Poller, WaitEnd, cannot_be_cancelled
@@ -103,8 +107,10 @@ class RunwayTaskTrigger(BaseTrigger):
             try:
                 async with hook.shared_session() as session:
                     end = await self._wait_with(session, poller)
-                    if isinstance(end.error, RunwayAuthenticationError) and await hook.is_outdated(session):
-                        # The key was changed while this waited.
+                    # The key may have been changed while this waited, even to another account's.
+                    of_the_key = isinstance(end.error, RunwayAuthenticationError | RunwayTaskNotFoundError)
+                    if of_the_key and await hook.is_outdated(session):
+                        poller.begin_anew()
                         end = None
             except RunwayError as error:
                 # The connection cannot be read (it may be later) or cannot be right (it will not).

@@ -34,6 +34,9 @@ def envelope(data: Any = None, code: int = 200, msg: str = "success") -> Answer:
     return Answer(json.dumps({"code": code, "msg": msg, "data": data}).encode())
 
 
+#: The connection is closed instead of answered.
+DROP = Answer(status=0)
+
 Script = Callable[[Request], Answer]
 
 
@@ -75,6 +78,9 @@ class Recorder:
                 request = Request(self.command, self.path, headers, body, self.client_address[1])
                 recorder.requests.append(request)
                 answer = recorder.answer(request)
+                if answer is DROP:
+                    self.close_connection = True
+                    return
                 self.send_response(answer.status)
                 for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                     self.send_header(name, value)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.exceptions import AirflowFailException, TaskDeferralError, TaskDeferred
+from airflow.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
+    RunwayError,
     RunwayServerError,
     RunwaySubmissionUnknownError,
     RunwayTaskFailedError,
@@ -281,7 +282,18 @@ def test_a_death_between_intent_and_record_is_submitted_again_where_the_risk_is_
     assert len(runway_simulator.creations) == 2
 
 
-@pytest.mark.parametrize("code", [500, 408, 503])
+def test_after_10_minutes_of_silence_behind_kie_ai_nobody_knows(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    runway_simulator.add_fault("body_code", CREATION, code=408)
+    task = life()
+    for _ in range(2):
+        with pytest.raises(RunwaySubmissionUnknownError):
+            task.run()
+    assert runway_simulator.creations == []
+
+
+@pytest.mark.parametrize("code", [500, 503])
 def test_an_error_that_kie_ai_reports_itself_is_submitted_again_by_the_retry(
     code: int, life: Callable[..., Life], runway_simulator: Simulator
 ) -> None:
@@ -438,8 +450,10 @@ def test_a_failed_trigger_leaves_the_task_to_a_retry_where_the_video_is_not_ther
     runway_simulator.add_fault("stuck", CREATION)
     task = life(wait_for_completion=True, deferrable=True)
     task.run()
-    with pytest.raises(TaskDeferralError):
+    runway_task_id = runway_simulator.creations[0]["task_id"]
+    with pytest.raises(RunwayError, match=f"{runway_task_id}.*goes on and is charged.*kie.ai/logs") as caught:
         task.trigger_fails()
+    assert not isinstance(caught.value, AirflowFailException)
     task.run()
     runway_simulator.force_task(runway_simulator.creations[0]["task_id"], "success")
     assert task.resume() == runway_simulator.creations[0]["task_id"]

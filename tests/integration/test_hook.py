@@ -18,6 +18,7 @@ import pytest
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
 from airflow_provider_runway.api.tasks import TaskState
 from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
     RunwayCreditsError,
     RunwayError,
     RunwayMaintenanceError,
@@ -29,11 +30,12 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskNotFoundError,
     RunwayTaskRejectedError,
     RunwayTimeoutError,
+    RunwayValidationError,
     RunwayVideoExpiredError,
 )
 from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.simulator import Simulator
-from tests.integration.recorder import Recorder, envelope
+from tests.integration.recorder import DROP, Answer, Recorder, Request, envelope
 
 REQUEST = GenerateVideo("A paper boat on a rainy street")
 CREATE = "/api/v1/runway/generate"
@@ -96,10 +98,96 @@ def test_a_creation_that_never_was_connected_is_repeated(
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:9", "http://nobody.invalid"])
-def test_a_creation_that_never_was_connected_is_not_unknown(connect: Callable[..., str], host: str) -> None:
+def test_a_creation_that_never_was_connected_is_not_unknown(
+    connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
     connect(host=host)
+    resolve = socket.getaddrinfo
+
+    def resolve_nobody(name: str, *arguments: Any, **named: Any) -> Any:
+        if name == "nobody.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(name, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_nobody)
     with pytest.raises(RunwayNotConnectedError, match="Nothing was charged"):
         RunwayHook(patience=0).submit(REQUEST)
+
+
+def test_an_answer_that_is_lost_behind_a_proxy_makes_the_creation_unknown(
+    recorder: Recorder, connect: Callable[..., str], pauses: list[float]
+) -> None:
+    connect(host="http://api.test", extra={"proxies": {"http": recorder.url}})
+    recorder.answer = lambda request: DROP
+    with pytest.raises(RunwaySubmissionUnknownError):
+        RunwayHook().submit(REQUEST)
+    assert [request.path for request in recorder.requests] == [f"http://api.test{CREATE}"]
+    assert pauses == []
+
+
+@pytest.mark.parametrize("proxy", ["refuses the tunnel", "is not there"])
+def test_a_proxy_that_lets_nothing_through_makes_no_creation_unknown(
+    recorder: Recorder, connect: Callable[..., str], proxy: str
+) -> None:
+    # The recorder knows no CONNECT and answers 501 to it.
+    url = recorder.url if proxy == "refuses the tunnel" else "http://127.0.0.1:9"
+    connect(host="https://api.test", extra={"proxies": {"https": url}})
+    with pytest.raises(RunwayNotConnectedError, match="Nothing was charged"):
+        RunwayHook(patience=0).submit(REQUEST)
+    assert recorder.requests == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ({"verify": "/nowhere/authority.pem"}, "extra 'verify': '/nowhere/authority.pem'"),
+        ({"verify": __file__}, "extra 'verify'"),
+        ({"cert": "/nowhere/client.pem"}, "extra 'cert': '/nowhere/client.pem'"),
+        ({"proxies": {"http": "gopher://127.0.0.1:9"}}, "(?i)proxy.*gopher"),
+    ],
+)
+def test_what_makes_every_request_impossible_is_refused_before_it_is_sent(
+    recorder: Recorder, connect: Callable[..., str], extra: dict[str, Any], named: str
+) -> None:
+    connect(host=recorder.url, extra=extra)
+    with pytest.raises(RunwayValidationError, match=named):
+        RunwayHook(patience=0).submit(REQUEST)
+    assert recorder.requests == []
+
+
+def test_an_environments_file_of_authorities_that_is_not_there_is_named(
+    recorder: Recorder, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=recorder.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/authority.pem")
+    with pytest.raises(RunwayValidationError, match=r"REQUESTS_CA_BUNDLE: '/nowhere/authority.pem'"):
+        RunwayHook(patience=0).submit(REQUEST)
+
+
+def test_a_wait_in_the_worker_goes_on_with_a_new_key(
+    recorder: Recorder, connect: Callable[..., str], quick: list[float]
+) -> None:
+    connect(host=recorder.url, password="the-old-key-of-the-account")
+
+    def script(request: Request) -> Answer:
+        if "the-new-key" not in request.headers["authorization"]:
+            connect(host=recorder.url, password="the-new-key-of-the-account")
+            return envelope(None, 401, "You do not have access permissions")
+        return envelope({"state": "success", "videoInfo": {"videoUrl": "https://files.test/v.mp4"}})
+
+    recorder.answer = script
+    assert RunwayHook().wait_for_task("1").video_url == "https://files.test/v.mp4"
+    assert len(recorder.requests) == 2
+
+
+def test_a_wait_in_the_worker_ends_with_a_key_that_is_still_rejected(
+    recorder: Recorder, connect: Callable[..., str], quick: list[float]
+) -> None:
+    connect(host=recorder.url)
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
+    with pytest.raises(RunwayAuthenticationError):
+        RunwayHook().wait_for_task("1")
+    assert len(recorder.requests) == 1
 
 
 def test_a_certificate_that_is_refused_is_no_unknown_creation(connect: Callable[..., str]) -> None:
@@ -135,6 +223,8 @@ UNKNOWN = [
     {"kind": "html", "status": 200},
     {"kind": "http_error", "status": 503, "body": "upstream connect error"},
     {"kind": "http_error", "status": 408, "body": ""},
+    {"kind": "body_code", "code": 408},
+    {"kind": "http_error", "status": 504, "body": '{"code": 504, "message": "upstream timeout"}'},
     {"kind": "garbage"},
     {"kind": "garbage", "carried_out": True},
 ]
@@ -187,7 +277,6 @@ def test_a_success_that_names_no_task_is_called_unknown(
         (500, RunwayServerError),
         (502, RunwayServerError),
         (505, RunwayRequestError),
-        (408, RunwayServerError),
     ],
 )
 @pytest.mark.parametrize("as_http", [False, True])

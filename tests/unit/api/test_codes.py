@@ -151,6 +151,34 @@ def test_the_edges_refusal_is_shown():
     assert "error code: 1010" in str(failure(read_credits, 403, b"error code: 1010"))
 
 
+@pytest.mark.parametrize("code", [code for code, *_ in CODES])
+def test_only_after_408_is_the_fate_of_a_creation_that_kie_ai_answered_unknown(code: int) -> None:
+    assert failure(read_created, 200, envelope(code)).creation_unknown is (code == 408)
+
+
+@pytest.mark.parametrize("body", [PAGE, b"error code: 1010", b"", b'{"error": "no"}'])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+def test_a_page_of_a_gateway_says_nothing_of_the_key_and_of_the_task_at_a_lookup(status, body):
+    error = lookup_failure(status, body)
+    assert isinstance(error, RunwayUnreadableAnswerError)
+    assert error.repeat_lookup
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code": 504, "message": "upstream request timeout"}',
+        b'{"code": 502}',
+        b'{"code": "500", "error": ""}',
+    ],
+)
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_a_gateways_error_in_json_is_not_kie_ais(status, body):
+    error = failure(read_created, status, body)
+    assert isinstance(error, RunwayUnreadableAnswerError)
+    assert error.creation_unknown
+
+
 UNREADABLE = {
     "empty": b"",
     "blank": b" \r\n",
