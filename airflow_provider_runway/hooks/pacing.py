@@ -9,6 +9,10 @@ import time
 from airflow_provider_runway.exceptions import RunwayError, RunwayMaintenanceError, RunwayRateLimitError
 from airflow_provider_runway.polling import backoff
 
+#: Seconds for which one answer holds all look-ups of a connection back at most, whatever it asks for: one odd
+#: answer must not hide from thousands of waits that their videos are there.
+LONGEST_PAUSE = 300.0
+
 
 class Pacer:
     """
@@ -72,4 +76,4 @@ class Pacer:
             # It was under way when the pause began, and says nothing new.
             return
         self._refusals += 1
-        self._resume_at = now + backoff(self._refusals, error.retry_after)
+        self._resume_at = now + min(LONGEST_PAUSE, backoff(self._refusals, error.retry_after))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_runway.exceptions import (
+    RunwayError,
     RunwayMaintenanceError,
     RunwayRateLimitError,
     RunwayServerError,
@@ -192,9 +193,18 @@ def test_one_refused_look_up_pauses_every_trigger_of_that_connection_and_no_othe
     def asked_for(name: str) -> int:
         return sum(name in request.path for request in recorder.requests)
 
+    refusals = []
+    told = Pacer.told
+
+    def noted(pacer: Pacer, error: RunwayError | None) -> None:
+        told(pacer, error)
+        refusals.extend([error] if error else [])
+
+    monkeypatch.setattr(Pacer, "told", noted)
+
     async def run() -> None:
         first = asyncio.create_task(RunwayTaskTrigger("limited-0", "limited", poll_interval=0.01).wait())
-        await until(lambda: asked_for("limited") == 1)
+        await until(lambda: len(refusals) == 1)
         rest = [
             asyncio.create_task(RunwayTaskTrigger(f"limited-{n}", "limited", poll_interval=0.01).wait())
             for n in range(1, 20)
