@@ -97,11 +97,16 @@ def _read_aleph(data: dict[str, Any], runway_task_id: str) -> RunwayTask:
     error_code = values.failure_code(data.get("errorCode"))
     error_message = values.text(data.get("errorMessage"))
     completed_at = values.instant(data.get("completeTime"))
-    success_flag = values.number(data.get("successFlag")) or 0
+    video_url = values.url(result.get("resultVideoUrl"))
+    success_flag = values.number(data.get("successFlag"))
     if values.flag(data.get("successFlag")):
         state = TaskState.SUCCESS
-    elif success_flag in (2, 3) or (success_flag == 0 and (error_code or error_message or completed_at)):
-        # The documentation calls 0 "failed or running": it has failed once there is an error or an end.
+    elif success_flag in (2, 3) or (not success_flag and (error_code or error_message)):
+        state = TaskState.FAILED
+    elif not success_flag and video_url and (success_flag is None or completed_at):
+        state = TaskState.SUCCESS
+    elif not success_flag and completed_at:
+        # The documentation calls 0 "failed or running": it has failed once there is an end without a video.
         state = TaskState.FAILED
     else:
         state = TaskState.GENERATING
@@ -109,7 +114,7 @@ def _read_aleph(data: dict[str, Any], runway_task_id: str) -> RunwayTask:
         task_id=runway_task_id,
         model="aleph",
         state=state,
-        video_url=values.url(result.get("resultVideoUrl")),
+        video_url=video_url,
         image_url=values.url(result.get("resultImageUrl")),
         prompt=values.text(asked.get("prompt")),
         error_code=error_code,
