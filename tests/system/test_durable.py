@@ -86,12 +86,13 @@ class Run:
     def wait_until_charged(self, times: int = 1) -> None:
         self.wait_until(f"{times} charges", lambda: len(self.charged) >= times or None)
 
-    def wait_until_noted(self) -> None:
+    def wait_until_noted(self, map_index: int = -1) -> None:
         """Wait until the Runway task ID is an XCom, which it becomes after it was noted."""
+        xcom = (self.dag_id, self.run_id, "generate", "runway_task_id")
 
         def look() -> bool | None:
             with suppress(requests.HTTPError):
-                return bool(self.airflow.api.xcom(self.dag_id, self.run_id, "generate", "runway_task_id"))
+                return bool(self.airflow.api.xcom(*xcom, map_index=map_index))
             return None
 
         self.wait_until("the Runway task ID", look)
@@ -108,11 +109,17 @@ class Run:
         (instance,) = self.airflow.api.task_instances(self.dag_id, self.run_id)
         return int(instance["try_number"])
 
+    def mapped_tries(self) -> list[int]:
+        """How often each of the mapped tasks was tried, in order."""
+        instances = self.airflow.api.task_instances(self.dag_id, self.run_id)
+        tries = {ti["map_index"]: int(ti["try_number"]) for ti in instances if ti["task_id"] == "generate"}
+        return [tries[index] for index in sorted(tries)]
+
     def clear(self) -> None:
         self.airflow.api.clear(self.dag_id, self.run_id, ["generate"])
 
     def kill_worker(self, *, with_supervisor: bool = False) -> None:
-        """Kill the process that runs the task, and its supervisor if asked to."""
+        """Kill the processes that run tasks, and their supervisors if asked to."""
         for worker in self.airflow.busy_workers():
             victims = worker.children(recursive=True)
             for victim in (worker, *victims) if with_supervisor else victims:
@@ -237,14 +244,34 @@ def test_a_retry_with_another_prompt_is_another_request(start: Any) -> None:
 
 
 def test_mapped_tasks_that_are_killed_cost_nothing(start: Any, simulator: LocalSimulator) -> None:
-    simulator.add_fault(kind="body_code", path=CREATION, code=500, count=2)
+    # None has an end before all of them have been killed.
+    simulator.add_fault(kind="stuck", path=CREATION, count=4)
     run = start("mapped")
-    run.wait_until_charged(2)
+    for index in range(4):
+        run.wait_until_noted(index)
+    submitted = run.charged
+    assert len(submitted) == 4
+    run.kill_worker()
+    run.wait_until("4 second tries", lambda: run.mapped_tries() == [2] * 4 or None)
+    for runway_task_id in submitted:
+        simulator.finish(runway_task_id)
     run.ends("success")
+    assert run.mapped_tries() == [2] * 4
     results = [run.airflow.api.xcom("mapped", run.run_id, "generate", map_index=index) for index in range(4)]
-    assert sorted(run.charged) == sorted(results)
+    assert sorted(run.charged) == sorted(submitted) == sorted(results)
     videos = [run.airflow.api.xcom("mapped", run.run_id, "wait", map_index=index) for index in range(4)]
     assert all(result in video for result, video in zip(results, videos, strict=True))
+
+
+def test_mapped_tasks_that_are_refused_at_first_are_paid_for_once(
+    start: Any, simulator: LocalSimulator
+) -> None:
+    simulator.add_fault(kind="body_code", path=CREATION, code=500, count=2)
+    run = start("mapped")
+    run.ends("success")
+    assert sum(run.mapped_tries()) == 4 + 2
+    results = [run.airflow.api.xcom("mapped", run.run_id, "generate", map_index=index) for index in range(4)]
+    assert sorted(run.charged) == sorted(results)
 
 
 def test_no_key_is_in_the_database_in_any_log_or_at_any_foreign_host(

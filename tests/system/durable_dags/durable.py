@@ -29,7 +29,7 @@ with DAG("other_prompt_each_try", schedule=None, params=PARAMS, default_args=DEF
     )
 
 with DAG("mapped", schedule=None, params=PARAMS, default_args=DEFAULTS):
-    generate = RunwayGenerateOperator.partial(task_id="generate").expand(
+    generate = RunwayGenerateOperator.partial(task_id="generate", wait_for_completion=True).expand(
         prompt=[f"{{{{ params.prompt }}}} {number}" for number in range(4)]
     )
     RunwayTaskSensor.partial(task_id="wait", deferrable=True, poke_interval=1).expand(
