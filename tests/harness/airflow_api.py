@@ -35,6 +35,8 @@ class AirflowApi:
         self._session = requests.Session()
         # A proxy of the user's machine knows nothing of this machine's loopback.
         self._session.trust_env = False
+        # Asked for nothing in particular, 2.11 sends logs as plain text.
+        self._session.headers["Accept"] = "application/json"
 
     def request(self, method: str, path: str, **kwargs: Any) -> Any:
         """Make a request and return the decoded answer (``None`` where there is no body).
