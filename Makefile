@@ -6,7 +6,7 @@ PYTHON ?= python3
 fits_2.11 = $(shell $(1) $(PINS)/install.py --check $(PINS)/airflow-2.11.txt 2>/dev/null && echo $(1))
 PYTHON_2.11 ?= $(firstword $(foreach python,$(PYTHON) python3.12 python3.11,$(call fits_2.11,$(python))) $(PYTHON))
 comma := ,
-# The servers' tests mostly wait. A file stays with one worker, since its tests share an Airflow.
+# These tests mostly wait. A file stays with one worker, since its tests may share an Airflow.
 TWO_WORKERS := -n 2 --dist loadfile
 PINS := tests/pins
 # For the demo and the chaos run, such as FLAGS="--port 9000" and FLAGS="--seed 7".
@@ -43,7 +43,7 @@ test-unit: venv ## the tests that need no server (seconds)
 	.venv/bin/python -m pytest tests/unit
 
 test-integration: venv ## the tests against the simulated kie.ai
-	.venv/bin/python -m pytest tests/integration
+	.venv/bin/python -m pytest tests/integration $(TWO_WORKERS)
 
 test-system: venv ## the tests in a real Airflow (minutes)
 	.venv/bin/python -m pytest tests/system $(TWO_WORKERS)
