@@ -158,7 +158,10 @@ class Account:
 
     def own_path(self, url: str) -> str | None:
         """Return the path of a URL of the simulator's own, under any name it was ever asked by."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
         return unquote(parts.path) if parts.netloc in self.hosts else None
 
     def _picture_answers(self, url: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http import HttpProcessingError
 
 from airflow_provider_runway.simulator.answers import envelope
 from airflow_provider_runway.simulator.faults import Fault
@@ -42,19 +43,9 @@ async def _upload(request: web.Request) -> web.Response:
     uploads = request.app[SERVICE].uploads
     if request.content_type != "multipart/form-data":
         raise Refused(400, f"Content-Type must be multipart/form-data, got {request.content_type}")
-    fields: dict[str, str] = {}
     received = uploads.target(f"partial/{secrets.token_hex(8)}")
     try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader) or part.name not in _UPLOAD_FIELDS:
-                raise Refused(400, f"{getattr(part, 'name', None)} is not a field of this request")
-            if part.name != "file":
-                fields[part.name] = await part.text()
-                continue
-            fields["file"] = Path(part.filename or "").name or "file"
-            with received.open("wb") as stream:
-                while chunk := await part.read_chunk(_CHUNK):
-                    stream.write(chunk)
+        fields = await _read_form(request, received)
         for name in ("file", "uploadPath"):
             if not fields.get(name):
                 raise Refused(400, f"{name} is required")
@@ -84,8 +75,28 @@ async def _upload(request: web.Request) -> web.Response:
     return web.json_response({"success": True, **envelope(data, message="File uploaded successfully")})
 
 
+async def _read_form(request: web.Request, received: Path) -> dict[str, str]:
+    """Return the form's fields, with the name of its file, whose content goes to ``received``."""
+    fields: dict[str, str] = {}
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or part.name not in _UPLOAD_FIELDS:
+                raise Refused(400, f"{getattr(part, 'name', None)} is not a field of this request")
+            if part.name != "file":
+                fields[part.name] = await part.text()
+                continue
+            fields["file"] = Path(part.filename or "").name or "file"
+            with received.open("wb") as stream:
+                while chunk := await part.read_chunk(_CHUNK):
+                    stream.write(chunk)
+    # What aiohttp raises for a missing boundary, broken headers, a wrong encoding and an early end.
+    except (ValueError, LookupError, RuntimeError, HttpProcessingError):
+        raise Refused(400, "The request body is not valid multipart/form-data") from None
+    return fields
+
+
 def _signature(name: str, expires: str) -> str:
-    return hmac.new(_SECRET, f"{name}.{expires}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_SECRET, f"{name}.{expires}".encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 async def _download_url(request: web.Request) -> web.Response:
@@ -115,7 +126,8 @@ async def _serve_result(request: web.Request) -> web.StreamResponse:
     name = request.match_info["name"]
     if "signature" in request.query:
         expires = request.query.get("expires", "")
-        genuine = hmac.compare_digest(request.query["signature"], _signature(name, expires))
+        given = request.query["signature"].encode(errors="replace")
+        genuine = hmac.compare_digest(given, _signature(name, expires).encode())
         if not genuine or service.account.now() >= float(expires):
             raise web.HTTPForbidden
     task = service.account.task_of_result(name)
@@ -127,20 +139,28 @@ async def _serve_result(request: web.Request) -> web.StreamResponse:
 async def _serve(request: web.Request, path: Path) -> web.StreamResponse:
     fault = MET_FAULT.get()
     if fault is not None and fault.kind == "truncated_download":
-        return await _serve_half(request, path)
+        whole = await asyncio.to_thread(path.read_bytes)
+        if asked := _asked_range(request, len(whole)):
+            return await _serve_half(request, path, whole, asked)
+    # This refuses a range that cannot be served, too.
     return web.FileResponse(path, chunk_size=_CHUNK, headers={"Accept-Ranges": "bytes"})
 
 
-async def _serve_half(request: web.Request, path: Path) -> web.StreamResponse:
-    whole = await asyncio.to_thread(path.read_bytes)
-    content = whole[request.http_range]
-    total = len(whole)
+def _asked_range(request: web.Request, total: int) -> range:
+    """Return which of ``total`` bytes are asked for; none, where the range makes no sense."""
+    try:
+        return range(total)[request.http_range]
+    except ValueError:
+        return range(0)
+
+
+async def _serve_half(request: web.Request, path: Path, whole: bytes, asked: range) -> web.StreamResponse:
+    content, total = whole[asked.start : asked.stop], len(whole)
     response = web.StreamResponse(status=200 if len(content) == total else 206)
     response.content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     response.content_length = len(content)
     if response.status == 206:
-        start = total - len(content)
-        response.headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+        response.headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{total}"
     await response.prepare(request)
     await response.write(content[: len(content) // 2])
     if request.transport is not None:

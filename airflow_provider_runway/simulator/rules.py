@@ -177,7 +177,7 @@ def read_json_object(raw: bytes, content_type: str) -> dict[str, Any]:
         raise Refused(400, f"Content-Type must be application/json, got {content_type}")
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused(400, "The request body is not valid JSON") from None
     if not isinstance(body, dict):
         raise Refused(400, "The request body must be a JSON object")

@@ -10,6 +10,8 @@ from airflow_provider_runway.simulator.tasks import DAY
 
 UPLOAD_DAYS = 3
 _PREFIX = "/files/"
+#: Bytes that a file's or a folder's name may have on the usual file systems.
+_LONGEST_NAME = 255
 
 
 class Uploads:
@@ -27,11 +29,13 @@ class Uploads:
         """Return where an upload is to be written.
 
         :param file_path: its path as kie.ai names it, such as ``kieai/000000/images/cat.png``.
-        :raises ValueError: where the path leads out of the folder.
+        :raises ValueError: where the path leads out of the folder, or a name in it cannot be a file's.
         """
         parts = file_path.split("/")
         if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
             raise ValueError(f"{file_path!r} is not a path of plain names")
+        if any(len(part.encode()) > _LONGEST_NAME for part in parts):
+            raise ValueError(f"a name in {file_path!r} is longer than {_LONGEST_NAME} bytes")
         target = self._folder.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target

@@ -148,6 +148,35 @@ def test_a_download_is_cut_in_the_middle_and_can_be_taken_up(simulator: Simulato
     assert first + second + rest.content == whole
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-99", "bytes=100-199", "bytes=1000-", "bytes=-100", "bytes=0-0"])
+def test_a_cut_download_names_the_same_range_as_a_whole_one(
+    simulator: Simulator, client: Client, asked: str
+) -> None:
+    task_id = client.create()
+    simulator.advance(600)
+    url = client.detail(task_id)["videoInfo"]["videoUrl"]
+
+    def head(answer: requests.Response) -> tuple[int, str, str]:
+        return answer.status_code, answer.headers["Content-Range"], answer.headers["Content-Length"]
+
+    with requests.get(url, headers={"Range": asked}, timeout=30) as whole:
+        expected = head(whole)
+    simulator.add_fault("truncated_download")
+    with requests.get(url, headers={"Range": asked}, timeout=30, stream=True) as cut:
+        assert head(cut) == expected
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=9-5", "bytes=all"])
+def test_a_cut_download_refuses_a_range_that_makes_no_sense(
+    simulator: Simulator, client: Client, asked: str
+) -> None:
+    task_id = client.create()
+    simulator.advance(600)
+    url = client.detail(task_id)["videoInfo"]["videoUrl"]
+    simulator.add_fault("truncated_download")
+    assert requests.get(url, headers={"Range": asked}, timeout=30).status_code == 416
+
+
 def test_the_control_endpoint_takes_faults_and_shows_them(client: Client) -> None:
     added = client.control("POST", "faults", json={"kind": "http_error", "path": CREDIT, "status": 500})
     assert added.json()["faults"][0]["used"] == 0

@@ -57,6 +57,41 @@ def test_an_upload_outside_the_rules_is_refused(client: Client, fields: dict[str
     assert named in answer["msg"]
 
 
+PART = b'--b\r\nContent-Disposition: form-data; name="uploadPath"\r\n%s\r\n%s\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", PART % (b"", b"images")),
+        ("multipart/form-data; boundary=" + "b" * 71, PART % (b"", b"images")),
+        ("multipart/form-data; boundary=other", PART % (b"", b"images")),
+        ("multipart/form-data; boundary=b", b"no parts"),
+        ("multipart/form-data; boundary=b", b"--b\r\nno header\r\n\r\nimages\r\n--b--\r\n"),
+        ("multipart/form-data; boundary=b", PART % (b"", b"\xff\xfe")),
+        ("multipart/form-data; boundary=b", PART % (b"Content-Type: text/plain; charset=none\r\n", b"a")),
+        ("multipart/form-data; boundary=b", PART % (b"Content-Transfer-Encoding: none\r\n", b"a")),
+    ],
+    ids=["no boundary", "long boundary", "other", "no parts", "no header", "no text", "charset", "encoding"],
+)
+def test_an_upload_that_is_no_form_is_refused(client: Client, content_type: str, body: bytes) -> None:
+    answer = client.session.post(
+        client.url + UPLOAD, data=body, headers={"Content-Type": content_type}, timeout=30
+    ).json()
+    assert (answer["success"], answer["code"]) == (False, 400)
+    assert "multipart/form-data" in answer["msg"]
+
+
+@pytest.mark.parametrize(("name", "folder"), [("a" * 256, "images"), ("a.png", "a" * 256)])
+def test_an_upload_with_a_name_that_no_file_can_have_is_refused(
+    client: Client, name: str, folder: str
+) -> None:
+    answer = client.session.post(
+        client.url + UPLOAD, files={"file": (name, b"text")}, data={"uploadPath": folder}, timeout=30
+    ).json()
+    assert (answer["success"], answer["code"]) == (False, 400)
+
+
 def test_an_upload_wants_a_file(client: Client) -> None:
     answer = client.session.post(client.url + UPLOAD, files={"uploadPath": (None, "a")}, timeout=30).json()
     assert (answer["success"], answer["code"]) == (False, 400)
@@ -96,12 +131,15 @@ def test_a_download_url_is_good_for_twenty_minutes(
     answer = client.post("/api/v1/common/download-url", {"url": video_url}).json()
     assert answer["code"] == 200
     assert requests.get(answer["data"], timeout=30).content == requests.get(video_url, timeout=30).content
-    assert requests.get(answer["data"] + "0", timeout=30).status_code == 403
+    for forged in ("0", "%C3%A9", "%FF"):
+        assert requests.get(answer["data"] + forged, timeout=30).status_code == 403
     simulator.advance(20 * 60)
     assert requests.get(answer["data"], timeout=30).status_code == 403
 
 
-@pytest.mark.parametrize("body", [{"url": "https://cdn.kie.ai/files/sample-test-file.mp4"}, {"url": 5}, {}])
+@pytest.mark.parametrize(
+    "body", [{"url": "https://cdn.kie.ai/files/sample-test-file.mp4"}, {"url": "http://["}, {"url": 5}, {}]
+)
 def test_a_foreign_download_url_is_wrong(client: Client, body: dict[str, object]) -> None:
     answer = client.post("/api/v1/common/download-url", body)
     assert (answer.status_code, answer.json()["code"]) == (200, 422)

@@ -108,6 +108,7 @@ def test_a_broken_rule_is_named_and_costs_nothing(
         (b"{", "application/json"),
         (b"[]", "application/json"),
         (b"", "application/json"),
+        pytest.param(b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "application/json", id="deep"),
         (b"{}", "text/plain"),
         (b"prompt=x", "application/x-www-form-urlencoded"),
     ],
