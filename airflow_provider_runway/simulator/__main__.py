@@ -15,6 +15,12 @@ from airflow_provider_runway.simulator.service import Service
 from airflow_provider_runway.simulator.settings import Settings
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to 65535, got {text}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     default = Settings()
     parser = argparse.ArgumentParser(
@@ -24,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=int, default=8089, help="port to listen on; 0 takes a free one")
+    add("--port", type=_port, default=8089, help="port to listen on; 0 takes a free one")
     add("--api-key", action="append", dest="api_keys", metavar="KEY", help="accepted key; default: any")
     add("--balance", type=float, default=default.balance, help="credits at the start")
     add("--speed", type=float, default=default.speed, help="all durations of a task are divided by it")
@@ -88,7 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except OSError as error:
+    # A host's name that cannot be looked up at all is a UnicodeError.
+    except (OSError, UnicodeError) as error:
         print(f"Cannot listen on {options['host']}:{options['port']}: {error}", file=sys.stderr)
         return 1
     finally:

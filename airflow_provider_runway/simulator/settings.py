@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 
@@ -29,6 +30,7 @@ class Settings:
     :param render: draw the videos; ``False`` serves one tiny clip for all and needs no PyAV, no Pillow.
     :param state_file: SQLite file that keeps tasks and balance across a restart, a killed process included.
     :param files_dir: folder for uploads and rendered videos. Default: beside the state file, or temporary.
+    :raises ValueError: naming the setting that is out of its range; every number must be finite.
     """
 
     api_keys: frozenset[str] = field(default=frozenset(), repr=False)
@@ -52,6 +54,10 @@ class Settings:
     files_dir: Path | None = None
 
     def __post_init__(self) -> None:
+        for known in fields(self):
+            value = getattr(self, known.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{known.name} must be a finite number, got {value}")
         if self.speed <= 0:
             raise ValueError(f"speed must be greater than 0, got {self.speed}")
         if not 0 <= self.spread < 1:

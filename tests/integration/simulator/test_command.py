@@ -102,7 +102,27 @@ def test_a_state_file_that_is_something_else_is_said_plainly(tmp_path: Path) -> 
     assert "Traceback" not in ended.stderr
 
 
-def test_a_setting_out_of_range_is_refused() -> None:
-    ended = run("--speed", "0")
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--speed", "0", "speed must be greater than 0"),
+        ("--speed", "nan", "speed must be a finite number"),
+        ("--balance", "nan", "balance must be a finite number"),
+        ("--generate-seconds", "inf", "generate_seconds must be a finite number"),
+        ("--port", "70000", "--port: must be an integer from 0 to 65535"),
+        ("--port", "-1", "--port: must be an integer from 0 to 65535"),
+        ("--port", "http", "--port: must be an integer from 0 to 65535"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(option: str, value: str, said: str) -> None:
+    ended = run(option, value, "--no-render")
     assert ended.returncode == 2
-    assert "speed must be greater than 0" in ended.stderr
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_host_that_is_no_name_is_said_plainly() -> None:
+    ended = run("--host", "...", "--port", "0", "--no-render")
+    assert ended.returncode == 1
+    assert "Cannot listen on ...:0" in ended.stderr
+    assert "Traceback" not in ended.stderr
