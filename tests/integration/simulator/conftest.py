@@ -15,6 +15,8 @@ MARKET_TEXT_TO_VIDEO = {
     "model": "runway",
     "input": {"prompt": "A paper boat", "duration": "5", "quality": "720p", "aspect_ratio": "16:9"},
 }
+#: How long a task waits, is queued and cannot be seen, in seconds: a busy machine may take its time.
+MINUTE = 60.0
 HEADERS = {"Authorization": "Bearer key", "User-Agent": "tests/1"}
 
 
@@ -82,11 +84,15 @@ MakeSimulator = Callable[..., Simulator]
 
 @pytest.fixture
 def make_simulator() -> Iterator[MakeSimulator]:
-    """Start simulators whose tasks take exactly the time they are set to, and draw nothing."""
+    """Start simulators whose tasks take exactly the time they are set to, and draw nothing.
+
+    They spend a minute in each of the states before the generation, and have all ended after ten.
+    """
+    durations = {"waiting_seconds": MINUTE, "queueing_seconds": MINUTE, "invisible_seconds": MINUTE}
     started: list[Simulator] = []
 
     def make(**settings: Any) -> Simulator:
-        simulator = Simulator(**{"spread": 0.0, "render": False, **settings})
+        simulator = Simulator(**{"spread": 0.0, "render": False, **durations, **settings})
         simulator.start()
         started.append(simulator)
         return simulator
@@ -98,7 +104,7 @@ def make_simulator() -> Iterator[MakeSimulator]:
 
 @pytest.fixture
 def simulator(make_simulator: MakeSimulator) -> Simulator:
-    """A simulator at the pace of the real service; tests put its clock forward instead of waiting."""
+    """A simulator that is no faster than the real service; tests put its clock forward instead of waiting."""
     return make_simulator()
 
 

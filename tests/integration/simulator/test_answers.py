@@ -9,7 +9,7 @@ import pytest
 from urllib3.util import SKIP_HEADER
 
 from airflow_provider_runway.simulator import Simulator
-from tests.integration.simulator.conftest import MARKET_TEXT_TO_VIDEO, TEXT_TO_VIDEO, Client
+from tests.integration.simulator.conftest import MARKET_TEXT_TO_VIDEO, MINUTE, TEXT_TO_VIDEO, Client
 from tests.recorded import RECORDED
 
 SOURCE = "https://files.example.com/boat.mp4"
@@ -35,8 +35,8 @@ def test_a_generation_passes_through_its_states_as_recorded(simulator: Simulator
     look = f"/api/v1/runway/record-detail?taskId={created.json()['data']['taskId']}"
 
     states = [client.get(look).json()["data"]["state"]]
-    for seconds in (1, 2):
-        simulator.advance(seconds)
+    for _ in range(2):
+        simulator.advance(MINUTE)
         states.append(client.get(look).json()["data"]["state"])
     assert states == ["wait", "queueing", "generating"]
     assert_as_recorded(client.get(look).json(), "record_detail_generating")
@@ -48,7 +48,7 @@ def test_a_generation_passes_through_its_states_as_recorded(simulator: Simulator
 
 def test_generate_time_is_the_second_of_creation_as_text(simulator: Simulator, client: Client) -> None:
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     created_at = simulator.tasks[0]["created_at"]
     assert client.detail(task_id)["generateTime"] == str(int(created_at))
 
@@ -85,7 +85,7 @@ def test_a_market_task_is_unknown_for_a_moment(simulator: Simulator, client: Cli
     answer = client.get(f"/api/v1/jobs/recordInfo?taskId={task_id}")
     assert answer.status_code == 200
     assert answer.json() == {"code": 422, "msg": "recordInfo is null", "data": None}
-    simulator.advance(1)
+    simulator.advance(MINUTE)
     assert client.record_info(task_id)["code"] == 200
 
 
@@ -94,7 +94,7 @@ def test_a_market_task_answers_with_json_inside_json(simulator: Simulator, clien
     assert_as_recorded(created, "market_create_accepted")
     task_id = created["data"]["taskId"]
     simulator.force_task(task_id, "waiting")
-    simulator.advance(1)
+    simulator.advance(MINUTE)
     assert_as_recorded(client.record_info(task_id), "market_record_info_waiting")
     parameters = json.loads(client.record_info(task_id)["data"]["param"])
     assert json.loads(parameters["input"]) == MARKET_TEXT_TO_VIDEO["input"]
@@ -113,7 +113,7 @@ def test_a_task_belongs_to_the_generation_of_the_api_that_made_it(
 ) -> None:
     dedicated, market = client.create(), client.create_on_market()
     aleph = client.restyle(SOURCE)
-    simulator.advance(60)
+    simulator.advance(600)
     assert client.detail(market) is None
     assert client.aleph_info(dedicated) is None
     assert client.detail(aleph) is None

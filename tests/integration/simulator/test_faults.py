@@ -87,11 +87,11 @@ def test_a_slow_answer_comes_after_the_work(simulator: Simulator, client: Client
 def test_a_task_is_made_to_fail(simulator: Simulator, client: Client, kind: str, code: int) -> None:
     simulator.add_fault(kind)
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     assert client.detail(task_id)["state"] == "fail"
     assert client.detail(task_id)["failCode"] == code
     other = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     assert client.detail(other)["state"] == "success"
 
 
@@ -105,7 +105,7 @@ def test_a_stuck_task_never_ends(simulator: Simulator, client: Client) -> None:
 def test_a_success_can_be_without_a_video(simulator: Simulator, client: Client) -> None:
     simulator.add_fault("success_without_url")
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     detail = client.detail(task_id)
     assert (detail["state"], detail["videoInfo"]["videoUrl"]) == ("success", None)
 
@@ -113,7 +113,7 @@ def test_a_success_can_be_without_a_video(simulator: Simulator, client: Client) 
 def test_a_success_can_be_expired_at_once(simulator: Simulator, client: Client) -> None:
     simulator.add_fault("expired")
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     detail = client.detail(task_id)
     assert (detail["state"], detail["expireFlag"]) == ("success", 1)
     answer = requests.get(detail["videoInfo"]["videoUrl"], timeout=30)
@@ -122,7 +122,7 @@ def test_a_success_can_be_expired_at_once(simulator: Simulator, client: Client) 
 
 def test_a_download_is_cut_in_the_middle_and_can_be_taken_up(simulator: Simulator, client: Client) -> None:
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     url = client.detail(task_id)["videoInfo"]["videoUrl"]
     whole = requests.get(url, timeout=30).content
     simulator.add_fault("truncated_download", "/results/", count=2)

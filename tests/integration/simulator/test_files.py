@@ -15,7 +15,7 @@ UPLOAD = "/api/file-stream-upload"
 @pytest.fixture
 def video_url(simulator: Simulator, client: Client) -> str:
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     return str(client.detail(task_id)["videoInfo"]["videoUrl"])
 
 
@@ -114,7 +114,7 @@ def test_a_result_is_served_whole_and_in_parts(video_url: str) -> None:
 
 def test_a_result_has_a_thumbnail(simulator: Simulator, client: Client) -> None:
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     answer = requests.get(client.detail(task_id)["videoInfo"]["imageUrl"], timeout=30)
     assert answer.headers["Content-Type"] == "image/jpeg"
     assert answer.content.startswith(b"\xff\xd8")

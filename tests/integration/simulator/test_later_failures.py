@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_runway.simulator import Simulator
-from tests.integration.simulator.conftest import MARKET_TEXT_TO_VIDEO, TEXT_TO_VIDEO, Client
+from tests.integration.simulator.conftest import MARKET_TEXT_TO_VIDEO, MINUTE, TEXT_TO_VIDEO, Client
 
 DEAD = "https://files.invalid/a.png"
 
@@ -104,7 +104,7 @@ def test_a_failed_market_task_says_why_with_its_code_as_text(simulator: Simulato
 
 def test_a_video_expires_after_fourteen_days(simulator: Simulator, client: Client) -> None:
     task_id = client.create()
-    simulator.advance(60)
+    simulator.advance(600)
     url = client.detail(task_id)["videoInfo"]["videoUrl"]
     assert client.session.get(url, headers={"Authorization": None}, timeout=30).status_code == 200
     simulator.advance(14 * 86400)
@@ -124,4 +124,5 @@ def test_tasks_differ_in_their_time_and_a_seed_repeats_it(make_simulator: Any) -
     assert first == times(1)
     assert first != times(2)
     assert len(set(first)) == 3
-    assert all(36 * 0.85 <= seconds <= 36 * 1.15 for seconds in first)
+    base = 2 * MINUTE + 33
+    assert all(base * 0.85 <= seconds <= base * 1.15 for seconds in first)
