@@ -90,4 +90,7 @@ venv-benchmark:
 	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt
 
 clean: ## remove everything that these commands have made
-	rm -rf .venv .venv-2.11 .venv-benchmark .demo .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	for environment in .venv .venv-2.11 .venv-benchmark; do \
+	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
+	done
+	rm -rf .demo .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
