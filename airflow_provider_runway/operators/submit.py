@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: How often one try sends a request whose fate is unknown, with ``on_unknown_submission="resubmit"``.
 _MOST_SUBMISSIONS = 3
 
+#: Seconds for which a worker is held by a rate limit at the credits.
+_CREDITS_PATIENCE = 10.0
+
 
 class RunwaySubmitOperator(BaseOperator):
     """
@@ -286,7 +289,7 @@ class RunwaySubmitOperator(BaseOperator):
             submission = None
             try:
                 if self.min_credits is not None:
-                    self._check_credits(hook, self.min_credits)
+                    self._check_credits(self.min_credits)
                 submission = journal.intend(time.time() + self._timeout_seconds)
                 runway_task_id = hook.submit(request, callback_url=self.callback_url, patience=0)
             except RunwaySubmissionUnknownError as error:
@@ -310,8 +313,10 @@ class RunwaySubmitOperator(BaseOperator):
                 return journal.accepted(submission, runway_task_id)
             time.sleep(pause)
 
-    def _check_credits(self, hook: RunwayHook, at_least: float) -> None:
-        left = hook.get_credits()
+    def _check_credits(self, at_least: float) -> None:
+        from airflow_provider_runway.hooks.runway import RunwayHook
+
+        left = RunwayHook(self.runway_conn_id, patience=_CREDITS_PATIENCE).get_credits()
         if left < at_least:
             raise RunwayCreditsError(
                 f"min_credits={at_least:g}: the account has {left:g} left. Nothing was submitted."

@@ -24,6 +24,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
     RunwayTimeoutError,
+    RunwayValidationError,
 )
 from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
@@ -568,6 +569,36 @@ def test_min_credits_are_looked_at_before_anything_is_sent(
     assert task.run()
     # What an earlier try has paid for is taken up, whatever is left now.
     assert task.run() == runway_simulator.creations[0]["task_id"]
+
+
+@pytest.mark.parametrize("wrong", ["50", True, [1]])
+def test_min_credits_that_are_no_number_are_refused_by_name(
+    life: Callable[..., Life], runway_simulator: Simulator, wrong: Any
+) -> None:
+    with pytest.raises(RunwayValidationError, match="min_credits="):
+        life(min_credits=wrong).run()
+    assert runway_simulator.stats()["requests"] == []
+
+
+def test_a_rate_limit_at_the_credits_gives_the_worker_back_too(
+    life: Callable[..., Life], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.operators.submit._CREDITS_PATIENCE", 0.0)
+    runway_simulator.add_fault("body_code", "/api/v1/chat/credit", code=429, count=None)
+    task = life(min_credits=1, deferrable=True)
+    assert task.run() is None
+    runway_simulator.clear_faults()
+    assert task.go_on_after_pause() == runway_simulator.creations[0]["task_id"]
+
+
+def test_a_video_that_is_there_is_not_lost_where_a_template_renders_to_nothing_by_then(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(**MODES["wait deferred"])
+    task.run()
+    task.arguments["prompt"] = ""
+    assert task.resume() == runway_simulator.creations[0]["task_id"]
+    assert task.ti.xcoms["video_url"]
 
 
 @pytest.mark.parametrize("mode", ["wait in the worker", "wait deferred"])
