@@ -193,7 +193,10 @@ class RunwayTaskSensor(BaseSensorOperator):
         except AirflowException as error:
             if next_method != deferral.TRIGGER_FAILED:
                 raise
-            raise deferral.trigger_failed(error, self.runway_task_id) from error
+            failed = deferral.trigger_failed(error, self.runway_task_id)
+            if isinstance(failed, RunwayTimeoutError):
+                raise self._timed_out(str(error)) from error
+            raise failed from error
 
     def _finish(self, context: Context, end: WaitEnd) -> str | None:
         try:

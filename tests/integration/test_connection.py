@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +83,39 @@ def test_a_wrong_extra_is_refused_with_its_name_value_and_rule(
     with pytest.raises(RunwayValidationError) as caught:
         load_settings(connect(extra=extra))
     assert all(text in str(caught.value) for text in ["runway_default", "must be", *named])
+
+
+@pytest.mark.parametrize("extra", [["webhook-secret"], "webhook-secret", 7])
+def test_an_extra_that_is_no_object_is_refused_and_not_shown(connect: Connect, extra: Any) -> None:
+    with pytest.raises(RunwayValidationError, match=r"runway_default.*extra.*JSON object") as caught:
+        load_settings(connect(extra=json.dumps(extra)))
+    assert "webhook-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["host", "upload_host"])
+def test_user_and_password_of_a_url_are_refused_and_not_shown(connect: Connect, field: str) -> None:
+    url = f"https://{KEY}:secret-word@api.kie.ai"
+    fields = {"host": url} if field == "host" else {"extra": {"upload_host": url}}
+    with pytest.raises(RunwayValidationError, match=field) as caught:
+        load_settings(connect(**fields))
+    assert KEY not in str(caught.value)
+    assert "secret-word" not in str(caught.value)
+
+
+def test_a_key_that_the_server_repeats_escaped_is_not_shown(connect: Connect, recorder: Recorder) -> None:
+    key = 'an-odd-"key"-of-an-account'
+    recorder.answer = lambda request: envelope(None, 401, f"bad key {key}")
+    with pytest.raises(RunwayAuthenticationError, match="bad key") as caught:
+        RunwayHook(connect(host=recorder.url, password=key)).get_credits()
+    assert key not in str(caught.value)
+
+
+def test_no_repr_shows_the_key(connect: Connect) -> None:
+    async def shown() -> str:
+        async with RunwayAsyncHook(connect()).shared_session() as session:
+            return f"{session!r} {session.settings!r} {RunwayHook()!r}"
+
+    assert KEY not in asyncio.run(shown())
 
 
 @pytest.mark.parametrize("extra", [{"timeout": ""}, {"api": ""}, {"upload_host": None}, {"proxies": ""}])

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import (
     DAG,
-    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -22,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_runway.api.requests import GenerateVideo
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
+    RunwayError,
     RunwayTaskFailedError,
     RunwayTaskNotFoundError,
     RunwayTaskRejectedError,
@@ -29,11 +29,12 @@ from airflow_provider_runway.exceptions import (
     RunwayVideoExpiredError,
 )
 from airflow_provider_runway.hooks.runway import RunwayHook
+from airflow_provider_runway.polling import WaitEnd
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from tests.integration.conftest import TaskInstance
-from tests.integration.recorder import Recorder, envelope
+from tests.integration.recorder import Answer, Recorder, envelope
 
 pytestmark = pytest.mark.usefixtures("quick", "_first_reschedule")
 
@@ -227,7 +228,7 @@ def test_a_video_that_is_there_needs_no_deferral(
 def test_a_deferral_is_to_our_trigger_and_has_the_sensors_deadline(
     runway_simulator: Simulator, context: Any, ti: TaskInstance
 ) -> None:
-    task_id = submit(runway_simulator)
+    task_id = submit(runway_simulator, "stuck")
     ti.start_date = datetime.now(timezone.utc) - timedelta(seconds=100)
     with pytest.raises(TaskDeferred) as caught:
         sensor(task_id, deferrable=True, timeout=600, poke_interval=7).execute(context)
@@ -266,10 +267,56 @@ def test_a_trigger_that_failed_fails_the_sensor_where_there_is_no_video(
 ) -> None:
     task_id = submit(runway_simulator, "stuck")
     failed = {"error": "Trigger timeout"}
-    with pytest.raises(AirflowException, match="Trigger timeout"):
+    with pytest.raises(AirflowSensorTimeout, match="Trigger timeout") as caught:
         sensor(task_id, deferrable=True).resume_execution("__fail__", failed, context)
+    assert all(text in str(caught.value) for text in (task_id, "charged", "https://kie.ai/logs"))
     with pytest.raises(AirflowSkipException):
         sensor(task_id, deferrable=True, soft_fail=True).resume_execution("__fail__", failed, context)
+
+
+def test_a_trigger_that_broke_fails_the_sensor_with_what_to_do(
+    runway_simulator: Simulator, context: Any
+) -> None:
+    task_id = submit(runway_simulator, "stuck")
+    with pytest.raises(RunwayError, match="Trigger failure") as caught:
+        sensor(task_id, deferrable=True).resume_execution("__fail__", {"error": "Trigger failure"}, context)
+    assert not isinstance(caught.value, AirflowFailException | AirflowSensorTimeout)
+    assert all(text in str(caught.value) for text in (task_id, "charged", "https://kie.ai/logs"))
+
+
+def test_a_video_that_a_trigger_had_no_turn_to_see_is_no_time_out(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance
+) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    unseen = WaitEnd(error=RunwayTimeoutError("was never seen", runway_task_id=task_id))
+    url = sensor(task_id, deferrable=True).execute_complete(context, unseen.to_event())
+    assert url == ti.xcoms["video_url"]
+
+
+@pytest.mark.parametrize("fault", ["upstream_failure", "moderation"])
+@pytest.mark.parametrize("seen_by", ["the first look", "the trigger"])
+def test_with_soft_fail_a_deferrable_sensor_skips_whoever_sees_the_failure(
+    runway_simulator: Simulator, context: Any, fault: str, seen_by: str
+) -> None:
+    task_id = submit(runway_simulator, fault)
+    if seen_by == "the first look":
+        runway_simulator.advance(600)
+    with pytest.raises(AirflowSkipException):
+        run(sensor(task_id, deferrable=True, soft_fail=True), context)
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_a_server_that_asks_for_a_day_does_not_move_the_sensors_timeout(
+    recorder: Recorder, connect: Callable[..., str], context: Any, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    # The pauses are what is looked at here.
+    monkeypatch.undo()
+    connect(host=recorder.url)
+    recorder.answer = lambda request: Answer(b"", 429, {"Retry-After": "86400"})
+    waiting = sensor("task-1", mode=mode, timeout=600)
+    assert not waiting.poke(context)
+    assert waiting._get_next_poke_interval(0.0, lambda: 100.0, 1) == pytest.approx(500)
 
 
 @pytest.mark.parametrize(
@@ -293,17 +340,26 @@ def test_bad_input_is_refused_before_any_request(
 
 @pytest.mark.parametrize(("interval", "slept"), [(None, 0.01), (0.02, 0.02), (timedelta(seconds=0.03), 0.03)])
 def test_the_pause_between_two_looks_adapts_unless_one_is_chosen(
-    runway_simulator: Simulator, context: Any, monkeypatch: pytest.MonkeyPatch, interval: Any, slept: float
+    recorder: Recorder,
+    connect: Callable[..., str],
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    interval: Any,
+    slept: float,
 ) -> None:
     """The fixture ``quick`` makes an adapted pause 0.01 s."""
-    task_id, pauses, sleep = submit(runway_simulator), [], time.sleep
+    connect(host=recorder.url)
+    success = {"state": "success", "videoInfo": {"videoUrl": "https://files.test/v.mp4"}}
+    answers = iter([{"state": "generating"}, success])
+    recorder.answer = lambda request: envelope(next(answers))
+    pauses, sleep = [], time.sleep
 
     def note(seconds: float) -> None:
         pauses.append(seconds)
         sleep(seconds)
 
     monkeypatch.setattr(time, "sleep", note)
-    sensor(task_id, poke_interval=interval).execute(context)
+    sensor("task-1", poke_interval=interval).execute(context)
     assert slept in pauses
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.exceptions import AirflowFailException
 
 from airflow_provider_runway.api.requests import GenerateAlephVideo, GenerateVideo
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
+    RunwayConnectionNotFoundError,
     RunwayTaskNotFoundError,
     RunwayTaskRejectedError,
     RunwayTimeoutError,
@@ -280,6 +283,79 @@ def test_a_connection_that_cannot_be_read_for_a_while_does_not_end_the_wait(
     monkeypatch.setattr(BaseHook, "get_connection", unreliable)
     assert run(RunwayTaskTrigger(task_id)).result().video_url
     assert failures == []
+
+
+def test_a_connection_that_airflow_does_not_find_for_a_while_does_not_end_the_wait(
+    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[str]]
+) -> None:
+    """Airflow 3 says that there is no such connection, too, where its API server cannot be reached."""
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    original, failures = BaseHook.get_connection, [AirflowNotFoundException("The conn_id isn't defined")] * 3
+
+    def unreliable(conn_id: str) -> Any:
+        if failures:
+            raise failures.pop()
+        return original(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", unreliable)
+    assert run(RunwayTaskTrigger(task_id)).result().video_url
+    assert failures == []
+    assert any("isn't defined" in line for line in lines())
+
+
+def test_a_connection_that_is_still_not_there_ends_the_wait(
+    connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.polling.CONNECTION_GRACE", 0.3)
+    with pytest.raises(RunwayConnectionNotFoundError, match="runway_conn_id='nobody'") as caught:
+        run(RunwayTaskTrigger("task-1", "nobody")).result()
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_page_of_the_edge_does_not_end_the_wait(
+    runway_simulator: Simulator, connect: Callable[..., str], status: int
+) -> None:
+    task_id = submit(runway_simulator)
+    runway_simulator.advance(600)
+    runway_simulator.add_fault("html", path="/api/v1/runway/record-detail", status=status, count=2)
+    assert run(RunwayTaskTrigger(task_id)).result().video_url
+
+
+def test_tasks_of_a_new_key_are_asked_for_with_it_while_others_wait_with_the_old_one(
+    recorder: Recorder, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new key may be another account's, which is refused nothing but the other one's tasks."""
+    monkeypatch.setattr("airflow_provider_runway.polling.GRACE", 0.3)
+    old, new = "the-key-of-the-old-account", "the-key-of-the-new-account"
+
+    asked = threading.Event()
+
+    def script(request: Request) -> Answer:
+        asked.set()
+        is_new = request.headers["authorization"].endswith(new)
+        if "for-new" not in request.path:
+            return envelope({"state": "generating"})
+        if not is_new:
+            return envelope(None)
+        return envelope({"state": "success", "videoInfo": {"videoUrl": "https://files.test/v.mp4"}})
+
+    recorder.answer = script
+
+    async def both() -> WaitEnd:
+        connect(host=recorder.url, password=old)
+        other = asyncio.create_task(RunwayTaskTrigger("for-old").wait())
+        assert await asyncio.to_thread(asked.wait, 30)
+        connect(host=recorder.url, password=new)
+        end = await RunwayTaskTrigger("for-new").wait()
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        return end
+
+    assert asyncio.run(asyncio.wait_for(both(), 60)).result().video_url
 
 
 def test_an_unknown_id_has_a_grace_and_then_ends_the_wait(

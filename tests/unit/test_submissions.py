@@ -101,6 +101,13 @@ def test_a_record_that_cannot_be_understood_means_that_nobody_can_know(store: Ta
         journal(store, try_number=2).earlier()
 
 
+def test_a_clear_gets_rid_of_a_record_that_cannot_be_understood(store: TaskStateStore) -> None:
+    submitted(store)
+    (key,) = store.values
+    store.values[key] = json.dumps({"digest": "?", "max_tries": 2})
+    assert journal(store, try_number=2, max_tries=4).earlier() is None
+
+
 def test_a_clear_submits_anew(store: TaskStateStore) -> None:
     submitted(store)
     # A clear of try 1 with retries=3 gives 1 + 3.

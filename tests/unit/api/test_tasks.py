@@ -149,6 +149,15 @@ def test_alephs_success_flag(flag, code, message, completed, state):
     assert task.state is state
 
 
+@pytest.mark.parametrize("flag", [None, "", MISSING, "null", "done"])
+@pytest.mark.parametrize("completed", [None, EPOCH * 1000])
+def test_an_aleph_video_is_a_success_though_its_flag_is_missing(flag, completed):
+    task = aleph(successFlag=flag, response={"resultVideoUrl": VIDEO}, completeTime=completed)
+    assert (task.state, task.video_url) == (TaskState.SUCCESS, VIDEO)
+    failed = aleph(successFlag=flag, response={"resultVideoUrl": VIDEO}, errorCode=500)
+    assert failed.state is TaskState.FAILED
+
+
 class TestVideos:
     @pytest.mark.parametrize("layers", [0, 1, 2])
     def test_the_result_is_found_however_often_it_was_encoded(self, layers):
