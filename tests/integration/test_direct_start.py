@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow import __version__ as airflow_version
 
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 from airflow_provider_runway.polling import WaitEnd
@@ -19,9 +18,9 @@ from airflow_provider_runway.sensors import direct_start
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.waiting import DEFERRAL_MARGIN
+from tests.versions import AIRFLOW
 
-VERSION = tuple(int(part) for part in airflow_version.split(".")[:2])
-pytestmark = pytest.mark.skipif(VERSION < (3, 3), reason="this Airflow starts every task in a worker")
+pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="this Airflow starts every task in a worker")
 
 
 def sensor(**arguments: Any) -> RunwayTaskSensor:

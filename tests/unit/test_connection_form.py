@@ -13,13 +13,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from airflow import __version__ as airflow_version
 from airflow.models import Connection
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_runway.get_provider_info import get_provider_info
 from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.hooks.runway import RunwayHook
+from tests.versions import AIRFLOW
 
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
 FIELDS = CONNECTION_TYPE["conn-fields"]
@@ -129,7 +129,7 @@ def test_the_hooks_form_refuses_what_cannot_be_right(field: str, value: str) -> 
 
 @needs_installation
 @pytest.mark.skipif(
-    airflow_version < "3.2" and not HAS_WTFORMS, reason="this Airflow reads the form only where WTForms is"
+    AIRFLOW < (3, 2) and not HAS_WTFORMS, reason="this Airflow reads the form only where WTForms is"
 )
 def test_airflow_has_the_connection_type_and_its_form_without_a_warning() -> None:
     manager = ProvidersManager()
@@ -148,9 +148,7 @@ def test_airflow_has_the_connection_type_and_its_form_without_a_warning() -> Non
 
 
 @needs_installation
-@pytest.mark.skipif(
-    airflow_version < "3.1", reason="Airflow 3.0 shows no form without WTForms, of no provider"
-)
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 shows no form without WTForms, of no provider")
 def test_the_ui_is_given_the_form() -> None:
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 

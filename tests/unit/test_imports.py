@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow import __version__ as airflow_version
 
 import airflow_provider_runway
+from tests.versions import AIRFLOW
 
 PACKAGE = Path(airflow_provider_runway.__file__).parent
 MODULES = [
@@ -102,7 +102,7 @@ def test_no_connection_is_opened(observed: Any) -> None:
     assert opened == []
 
 
-@pytest.mark.skipif(airflow_version < "3.3", reason="earlier versions load some of it themselves")
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="earlier versions load some of it themselves")
 def test_airflow_loads_nothing_heavy_itself(observed: Any) -> None:
     _, loaded = observed
     assert loaded["airflow alone"] == set()
@@ -131,3 +131,34 @@ def test_the_asynchronous_hook_cannot_submit() -> None:
     from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 
     assert not hasattr(RunwayAsyncHook, "submit")
+
+
+#: What common.compat 1.17.0 has of it, the oldest version that the package allows (the newest ones need
+#: Python 3.11).
+IN_OLDEST_COMPAT = {
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseSensorOperator",
+    "Connection",
+    "Context",
+    "ObjectStoragePath",
+    "PokeReturnValue",
+    "Stats",
+    "conf",
+}
+
+
+def test_nothing_is_imported_that_the_oldest_allowed_common_compat_lacks() -> None:
+    imported = {
+        alias.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "airflow.providers.common.compat.sdk"
+        for alias in node.names
+    }
+    assert imported <= IN_OLDEST_COMPAT

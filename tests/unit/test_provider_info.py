@@ -11,11 +11,11 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
-from airflow import __version__ as airflow_version
 
 import airflow_provider_runway
 from airflow_provider_runway.api.answers import DIALECTS
 from airflow_provider_runway.get_provider_info import get_provider_info
+from tests.versions import AIRFLOW
 
 INFO = get_provider_info()
 CONNECTION: dict[str, Any] = INFO["connection-types"][0]
@@ -36,7 +36,7 @@ def test_airflow_finds_a_mistake_in_it() -> None:
         jsonschema.validate({**INFO, "connection-types": [{}]}, schema("provider_info.schema.json"))
 
 
-@pytest.mark.skipif(airflow_version < "3.2", reason="the form had no schema before")
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="the form had no schema before")
 def test_the_connection_form_is_valid_by_the_schema_of_airflows_own_providers() -> None:
     rules = schema("provider.yaml.schema.json")["properties"]["connection-types"]
     assert "conn-fields" in rules["items"]["properties"]
