@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -105,12 +106,17 @@ class RunwaySettings:
 
     def redact(self, body: bytes) -> bytes:
         """Return an answer without the API key, should the server have repeated it."""
+        for form in self._key_in_answers:
+            body = body.replace(form, b"***")
+        return body
+
+    @cached_property
+    def _key_in_answers(self) -> tuple[bytes, ...]:
         # A test's key can be a common word; replacing it everywhere would spoil the answer's URLs.
         if len(self.api_key) < 8 or self.api_key in self.base_url:
-            return body
-        for form in (self.api_key, json.dumps(self.api_key)[1:-1]):
-            body = body.replace(form.encode(), b"***")
-        return body
+            return ()
+        # As it is, and escaped where JSON needs that; usually they are the same.
+        return tuple({self.api_key.encode(), json.dumps(self.api_key)[1:-1].encode()})
 
     def proxy_for(self, url: str) -> str | None:
         """Return the proxy for a URL, from the extras or (unless ``trust_env`` is off) the environment."""
