@@ -61,7 +61,8 @@ def port_is_free(port: int) -> bool:
 def renew_folder(folder: Path) -> None:
     """Make a folder, or empty the one of an earlier run.
 
-    :raises HarnessError: when there is something that no earlier run has made; it is left alone
+    :raises HarnessError: when there is something that no earlier run has made, which is left alone, or when
+        it cannot be emptied
     """
     mark = folder / OWN_FOLDER
     if folder.is_symlink() or (folder.exists() and not mark.is_file()):
@@ -69,14 +70,17 @@ def renew_folder(folder: Path) -> None:
             f"{folder} exists already and was not made by an earlier run, so it is left alone. "
             "Move it away, or name another folder with --folder."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    # The mark stays, so that what is left of an interruption is known for what it is.
-    mark.touch()
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path != mark:
-            path.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The mark stays, so that what is left of an interruption is known for what it is.
+        mark.touch()
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != mark:
+                path.unlink()
+    except OSError as error:
+        raise HarnessError(f"{folder} cannot be made empty: {error}") from error
 
 
 def clean_environment() -> dict[str, str]:
