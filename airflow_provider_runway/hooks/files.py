@@ -11,7 +11,8 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_runway.exceptions import RunwayValidationError
 
-CHUNK_SIZE = 1024 * 1024
+#: Bytes of a video in memory at once. Larger writes are faster only as long as the kernel has whole large pages.
+CHUNK_SIZE = 256 * 1024
 
 
 class Upload:
