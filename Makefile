@@ -49,7 +49,7 @@ test-system: venv ## the tests in a real Airflow (minutes)
 	.venv/bin/python -m pytest tests/system $(TWO_WORKERS)
 
 test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.11 (Python 3.11 or 3.12)
-	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/test_durable.py
+	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/durable
 
 chaos: venv ## kill all processes of a real Airflow at random, and count charges and videos (half an hour)
 	@.venv/bin/python -m tests.chaos $(FLAGS)

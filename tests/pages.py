@@ -15,6 +15,7 @@ PAGES = {
         "docs/operators.md",
         "docs/waiting.md",
         "docs/reliability.md",
+        "docs/performance.md",
         "docs/errors.md",
     )
 }

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 
 from airflow_provider_runway.exceptions import RunwayError, RunwayMaintenanceError, RunwayRateLimitError
 from airflow_provider_runway.polling import backoff
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    # aiohttp needs it there, too.
+    from async_timeout import timeout
 
 #: Seconds for which one answer holds all look-ups of a connection back at most, whatever it asks for: one odd
 #: answer must not hide from thousands of waits that their videos are there.
@@ -38,7 +45,9 @@ class Pacer:
         """
         now = time.monotonic()
         if now < self._next_turn or now < self._resume_at or self._under_way.locked():
-            await asyncio.wait_for(self._wait(), patience)
+            # Cheaper than asyncio.wait_for, which makes a task before Python 3.12.
+            async with timeout(patience):
+                await self._wait()
             return
         # Nobody is in the way, as nearly always: a timer for this would cost as much as reading the answer.
         await self._under_way.acquire()

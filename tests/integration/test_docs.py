@@ -58,7 +58,7 @@ class Shell:
             ["bash", "-euo", "pipefail", "-c", script],
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=580,
             env=self.environment | (self.connections if connected else {}),
             cwd=self.folder,
             check=False,
@@ -172,6 +172,8 @@ COMMANDS = {
     "make demo-ui": "dry run",
     "RUNWAY_API_KEY=YOUR-API-KEY make demo": "dry run",  # the real one costs money
     "make chaos": "dry run",
+    "make benchmark": "dry run",
+    "export AIRFLOW__TRIGGERER__CAPACITY=": "run, then read the option",
     "airflow pools set": "run, then read the pool",
     "pip install .": "not run: `make` installs the package in the same way before any test",
     "airflow providers list": "run",
@@ -190,7 +192,8 @@ def test_the_command_works(snippet: Snippet, shell: Shell) -> None:
     way = how_to_try(snippet)
     if way == "dry run":
         command = snippet.source.strip().replace("make", f"make --dry-run -C {REPOSITORY}")
-        module = "tests.chaos" if "chaos" in command else "tests.harness.demo"
+        modules = {"chaos": "tests.chaos", "benchmark": "-m benchmarks", "demo": "tests.harness.demo"}
+        (module,) = [module for word, module in modules.items() if word in snippet.source]
         assert module in shell.run(command)
     elif way == "run":
         installed = subprocess.run(
@@ -209,6 +212,10 @@ def test_the_command_works(snippet: Snippet, shell: Shell) -> None:
         pools = json.loads(shell.run(snippet.source + "airflow pools list -o json").splitlines()[-1])
         (pool,) = [pool for pool in pools if pool["pool"] == "runway"]
         assert (pool["slots"], pool["include_deferred"]) == ("90", "True")
+    elif way == "run, then read the option":
+        value = snippet.source.strip().partition("=")[2]
+        read = "airflow config get-value triggerer capacity"
+        assert shell.run(snippet.source + read).splitlines()[-1] == value
     elif way == "run, then read the connection":
         read = READ_VARIABLE if "export" in snippet.source else READ_DATABASE
         assert "RunwaySettings(conn_id='runway_default'" in shell.run(snippet.source + read)
