@@ -1,0 +1,1 @@
+"""A submission over tries, deferrals, clears and deaths."""

@@ -1,0 +1,127 @@
+"""A wait for what is paid for survives its trigger, its deadline, an outage of kie.ai and of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.exceptions import AirflowFailException
+
+from airflow_provider_runway.exceptions import (
+    RunwayError,
+    RunwayServerError,
+    RunwayTimeoutError,
+)
+from airflow_provider_runway.hooks.runway import RunwayHook
+from airflow_provider_runway.simulator.server import Simulator
+from tests.integration.durable.life import CREATION, MODES, Life
+from tests.stores import TaskStateStore, down
+
+
+def test_a_failed_trigger_is_no_failed_task_where_the_video_is_there(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(wait_for_completion=True, deferrable=True)
+    task.run()
+    runway_simulator.advance(3600)
+    assert task.trigger_fails() == runway_simulator.creations[0]["task_id"]
+    assert task.ti.xcoms["video_url"]
+
+
+def test_a_failed_trigger_leaves_the_task_to_a_retry_where_the_video_is_not_there_yet(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
+    task = life(wait_for_completion=True, deferrable=True)
+    task.run()
+    runway_task_id = runway_simulator.creations[0]["task_id"]
+    with pytest.raises(RunwayError, match=f"{runway_task_id}.*goes on and is charged.*kie.ai/logs") as caught:
+        task.trigger_fails()
+    assert not isinstance(caught.value, AirflowFailException)
+    task.run()
+    runway_simulator.force_task(runway_simulator.creations[0]["task_id"], "success")
+    assert task.resume() == runway_simulator.creations[0]["task_id"]
+    assert len(runway_simulator.creations) == 1
+
+
+def test_a_wait_that_has_timed_out_goes_on_for_the_same_video_in_a_retry(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
+    task = life(wait_for_completion=True, timeout=0.2)
+    with pytest.raises(RunwayTimeoutError, match="goes on at kie"):
+        task.run()
+    runway_simulator.force_task(runway_simulator.creations[0]["task_id"], "success")
+    assert task.run() == runway_simulator.creations[0]["task_id"]
+    assert len(runway_simulator.creations) == 1
+
+
+def test_while_kie_ai_is_away_a_retry_waits_for_what_is_paid_instead_of_paying_again(
+    life: Callable[..., Life], runway_simulator: Simulator, quick: list[float]
+) -> None:
+    task = life(wait_for_completion=True, deferrable=True)
+    task.run()
+    runway_simulator.add_fault("http_error", "/api/v1/runway/record-detail", status=503, count=6)
+    assert task.to_the_end() == runway_simulator.creations[0]["task_id"]
+    assert len(runway_simulator.creations) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_is_sent_while_the_store_does_not_answer(mode: str, runway_simulator: Simulator) -> None:
+    for operation in ("get", "set"):
+        store = TaskStateStore()
+        store.breaks = down(operation)
+        task = Life(store, **MODES[mode])
+        with pytest.raises(RunwayServerError):
+            task.run()
+        store.breaks = down(times=0)
+        assert runway_simulator.creations == []
+    assert task.to_the_end() == runway_simulator.creations[0]["task_id"]
+
+
+def test_a_store_that_dies_after_the_creation_does_not_take_the_id_with_it(
+    runway_simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = TaskStateStore()
+    task = Life(store)
+    submit = RunwayHook.submit
+
+    def submit_and_break(*arguments: Any, **keywords: Any) -> str:
+        runway_task_id = submit(*arguments, **keywords)
+        store.breaks = down()
+        return runway_task_id
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(RunwayHook, "submit", submit_and_break)
+        result = task.run()
+    assert result == runway_simulator.creations[0]["task_id"]
+    assert result in caplog.text
+
+
+def test_a_connection_that_cannot_be_read_leaves_no_doubt_behind(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life()
+
+    def unreadable(*_: Any) -> None:
+        raise ConnectionError("the API server does not answer")
+
+    for name in ("get_connection", "get_conn"):
+        with pytest.MonkeyPatch.context() as patches:
+            patches.setattr(RunwayHook, name, unreadable)
+            with pytest.raises(Exception, match="does not answer") as caught:
+                task.run()
+            assert not isinstance(caught.value, AirflowFailException)
+    assert runway_simulator.creations == []
+    assert task.run() == runway_simulator.creations[0]["task_id"]
+
+
+def test_a_video_that_is_there_is_not_lost_where_a_template_renders_to_nothing_by_then(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(**MODES["wait deferred"])
+    task.run()
+    task.arguments["prompt"] = ""
+    assert task.resume() == runway_simulator.creations[0]["task_id"]
+    assert task.ti.xcoms["video_url"]
