@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_runway.exceptions import RunwayValidationError
 
-#: Bytes of a video in memory at once. Larger writes are faster only as long as the kernel has whole large pages.
+#: Bytes of a video in memory at once. Larger writes are faster only while the kernel has large pages to give.
 CHUNK_SIZE = 256 * 1024
 
 
