@@ -75,15 +75,11 @@ class Durations:
         """
         before = KNOWN_BEFOREHAND.get(kind, KNOWN_BEFOREHAND["generate"])
         seen = sorted(self._seen.get(kind, ()))
-        if not seen:
-            return before
         if len(seen) < _ENOUGH:
-            earliest, latest = min(before.earliest, seen[0]), max(before.latest, seen[-1])
-        else:
-            # One straggler in twenty must not widen the pauses for all.
-            cut = len(seen) // 20
-            earliest, latest = seen[cut] * 0.99, seen[-1 - cut] * 1.01
-        return Usual(earliest, latest, before.longest_pause)
+            return before
+        # One straggler in twenty must not widen the pauses for all.
+        cut = len(seen) // 20
+        return Usual(seen[cut] * 0.99, seen[-1 - cut] * 1.01, before.longest_pause)
 
 
 def seconds_to_next_look(usual: Usual, generated_for: float) -> float:

@@ -177,3 +177,11 @@ def test_every_request_has_a_kind_whose_duration_is_known() -> None:
     extension = ExtendVideo(parent_task_id="task-1", prompt="a")
     aleph = GenerateAlephVideo(prompt="a", video_url="https://example.com/video.mp4")
     assert {request.kind for request in (*requests, extension, aleph)} == set(KNOWN_BEFOREHAND) - {"generate"}
+
+
+@pytest.mark.parametrize("odd", [1.0, 300.0])
+def test_a_few_odd_ones_do_not_change_when_the_others_are_looked_at(odd: float) -> None:
+    durations = Durations()
+    for _ in range(4):
+        durations.record("generate-5s-720p", odd)
+    assert durations.usual("generate-5s-720p") == KNOWN_BEFOREHAND["generate-5s-720p"]
