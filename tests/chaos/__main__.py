@@ -92,7 +92,7 @@ def _arguments() -> argparse.Namespace:
         "--pause", type=float, default=12, help="mean seconds from one kill to the next, at the least"
     )
     parser.add_argument("--seed", type=int, default=None, help="decides kills and faults; default: random")
-    parser.add_argument("--short", action="store_true", help="40 videos, 8 kills: some minutes")
+    parser.add_argument("--short", action="store_true", help="60 videos, 8 kills: some minutes")
     parser.add_argument(
         "--no-durable", action="store_true", help="with durable=False: shows the charges that it prevents"
     )
@@ -100,7 +100,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=90, help="give up after so many")
     arguments = parser.parse_args()
     if arguments.short:
-        arguments.tasks, arguments.kills, arguments.pause = 40, 8, 5
+        arguments.tasks, arguments.kills, arguments.pause = 60, 8, 5
     if arguments.tasks < 3:
         parser.error("--tasks must be at least 3")
     if arguments.seed is None:
@@ -182,7 +182,7 @@ class Chaos:
                 self._add_fault(faults)
                 next_fault = now + self._chance.uniform(0.5, 2)
             # Spread over the whole run, whatever the pace of the machine.
-            due = now >= next_blow and self._ended >= 0.8 * (1 - len(blows) / self.arguments.kills)
+            due = now >= next_blow and self._ended >= 0.6 * (1 - len(blows) / self.arguments.kills)
             waiting_since = (waiting_since or now) if due else None
             if waiting_since and self._fall(blows, any_kind=now - waiting_since > PATIENCE):
                 next_blow = time.monotonic() + blows[0].pause if blows else float("inf")
