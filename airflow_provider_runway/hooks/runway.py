@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
 from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidSchema, InvalidURL
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_runway.api import answers
@@ -306,7 +307,8 @@ class RunwayHook(HttpHook):
         if settings == self.settings:
             return False
         self.settings = settings
-        self.__dict__.pop("_session").close()
+        if session := self.__dict__.pop("_session", None):
+            session.close()
         return True
 
     def _look_up(self, runway_task_id: str, model: str) -> RunwayTask:
@@ -345,12 +347,13 @@ class RunwayHook(HttpHook):
             ) as response:
                 body = self.settings.redact(response.content)
                 return response.status_code, body, response.headers.get("Retry-After")
-        except ValueError as error:
+        except (InvalidURL, InvalidSchema) as error:
             # requests itself finds fault with a URL or a proxy's, before it sends anything.
             raise RunwayValidationError(
                 f"Connection {self.runway_conn_id!r}: {error}. Nothing was sent."
             ) from error
-        except (RequestException, HTTPError) as error:
+        # Of a redirect's address, requests finds out only after the request was carried out: a ValueError.
+        except (RequestException, HTTPError, ValueError) as error:
             if transport.was_never_connected(error):
                 raise RunwayNotConnectedError(
                     f"no connection to {base_url or self.base_url}: {error}"

@@ -125,6 +125,18 @@ def test_an_answer_that_is_lost_behind_a_proxy_makes_the_creation_unknown(
     assert pauses == []
 
 
+@pytest.mark.parametrize("location", ["http://[", "http://127.0.0.1:port/", "gopher://127.0.0.1/", "/%zz"])
+def test_a_redirect_to_nowhere_makes_the_creation_unknown(
+    recorder: Recorder, connect: Callable[..., str], pauses: list[float], location: str
+) -> None:
+    connect(host=recorder.url)
+    recorder.answer = lambda request: Answer(b"", 302, {"Location": location})
+    with pytest.raises(RunwaySubmissionUnknownError):
+        RunwayHook().submit(REQUEST)
+    assert len(recorder.requests) == 1
+    assert pauses == []
+
+
 @pytest.mark.parametrize("proxy", ["refuses the tunnel", "is not there"])
 def test_a_proxy_that_lets_nothing_through_makes_no_creation_unknown(
     recorder: Recorder, connect: Callable[..., str], proxy: str
