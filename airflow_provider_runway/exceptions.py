@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout as _AirflowSensorTimeout
+from airflow_provider_runway.compat import AirflowException, AirflowFailException
+from airflow_provider_runway.compat import AirflowSensorTimeout as _AirflowSensorTimeout
 
 #: Where kie.ai shows its customers what became of each task.
 LOGS_URL = "https://kie.ai/logs"

@@ -5,9 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-
+from airflow_provider_runway.compat import AIRFLOW, HAS_RETRY_POLICIES
 from airflow_provider_runway.exceptions import RunwayError
+
+if not HAS_RETRY_POLICIES:
+    raise ImportError(
+        "airflow_provider_runway.retries needs Airflow 3.3 or later: Airflow "
+        f"{'.'.join(map(str, AIRFLOW))} has no retry policies. Leave retry_policy out, and set retry_delay."
+    )
+
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context

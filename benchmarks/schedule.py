@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import mean, median
 
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
-from airflow_provider_runway.polling import Poller
-from airflow_provider_runway.schedule import Durations
+from airflow_provider_runway.waiting.poller import Poller
+from airflow_provider_runway.waiting.schedule import Durations
 from benchmarks.tables import table
 
 INTERVALS = (5.0, 10.0, 30.0, 60.0)

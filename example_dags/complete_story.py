@@ -7,7 +7,11 @@ Runway works. Each of the three videos is downloaded as soon as it is there.
 from __future__ import annotations
 
 # One import for Airflow 2.11 and 3; with Airflow 3 alone: `from airflow.sdk import DAG, Param`.
-from airflow.providers.common.compat.sdk import DAG, Param
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+    from airflow.models.param import Param
 
 from airflow_provider_runway.operators.runway import (
     RunwayAlephOperator,

@@ -9,7 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 # One import for Airflow 2.11 and 3; with Airflow 3 alone: `from airflow.sdk import DAG, Param`.
-from airflow.providers.common.compat.sdk import DAG, Param
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+    from airflow.models.param import Param
 
 from airflow_provider_runway.operators.runway import (
     RunwayDownloadOperator,

@@ -7,7 +7,11 @@ video can be extended, so each extension waits for the one before. To have more 
 from __future__ import annotations
 
 # One import for Airflow 2.11 and 3; with Airflow 3 alone: `from airflow.sdk import DAG, Param`.
-from airflow.providers.common.compat.sdk import DAG, Param
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+    from airflow.models.param import Param
 
 from airflow_provider_runway.operators.runway import (
     RunwayDownloadOperator,

@@ -7,7 +7,12 @@ its own tasks, and the other videos are still made and stored.
 from __future__ import annotations
 
 # One import for Airflow 2.11 and 3; with Airflow 3 alone, import the same names from `airflow.sdk`.
-from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
+try:
+    from airflow.sdk import DAG, Param, task, task_group
+except ImportError:  # Airflow 2.11
+    from airflow import DAG
+    from airflow.decorators import task, task_group
+    from airflow.models.param import Param
 
 from airflow_provider_runway.operators.runway import RunwayDownloadOperator, RunwayGenerateOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor

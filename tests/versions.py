@@ -1,8 +1,12 @@
-"""Which Airflow the tests run on."""
+"""Which Airflow the tests run on, and what a DAG file imports there."""
 
 from __future__ import annotations
 
-from airflow import __version__
+from airflow_provider_runway.compat import AIRFLOW
 
-#: Major and minor version.
-AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
+if AIRFLOW >= (3, 0):
+    from airflow.sdk import DAG
+else:
+    from airflow import DAG
+
+__all__ = ["AIRFLOW", "DAG"]

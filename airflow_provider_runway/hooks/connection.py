@@ -10,18 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import Connection
-
 from airflow_provider_runway import __version__
 from airflow_provider_runway.api.answers import DIALECTS, Dialect
+from airflow_provider_runway.compat import Connection, mask_secret
 from airflow_provider_runway.exceptions import RunwayAuthenticationError, RunwayValidationError
-
-try:
-    from airflow.sdk.log import mask_secret
-except ImportError:  # Airflow 2; the newer common.compat has it, but needs Python 3.11
-    from airflow.utils.log.secrets_masker import (  # type: ignore[no-redef,import-not-found,attr-defined,unused-ignore]
-        mask_secret,
-    )
 
 if TYPE_CHECKING:
     import ssl

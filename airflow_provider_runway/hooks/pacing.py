@@ -8,7 +8,7 @@ import sys
 import time
 
 from airflow_provider_runway.exceptions import RunwayError, RunwayMaintenanceError, RunwayRateLimitError
-from airflow_provider_runway.polling import backoff
+from airflow_provider_runway.waiting.backoff import backoff
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
 from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
@@ -21,6 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
+from airflow_provider_runway.compat import AirflowNotFoundException, BaseHook
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayAuthenticationError,
@@ -34,15 +34,16 @@ from airflow_provider_runway.exceptions import (
     RunwayUnreadableAnswerError,
     RunwayValidationError,
 )
-from airflow_provider_runway.hooks import files, transport
+from airflow_provider_runway.files import download, storage
+from airflow_provider_runway.hooks import transport
 from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, USER_AGENT, RunwaySettings
 from airflow_provider_runway.hooks.connection_form import form_behaviour, form_widgets
-from airflow_provider_runway.polling import Poller, backoff
+from airflow_provider_runway.waiting.backoff import backoff
+from airflow_provider_runway.waiting.poller import Poller
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
     from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.compat import Connection
     from airflow_provider_runway.hooks.sessions import RunwaySession
 
 T = TypeVar("T")
@@ -247,7 +248,7 @@ class RunwayHook(HttpHook):
         from requests_toolbelt import MultipartEncoder
 
         def send() -> str:
-            with files.Upload(str(path)) as upload:
+            with storage.Upload(str(path)) as upload:
                 # The same name would overwrite another upload.
                 name = f"{uuid.uuid4().hex}{os.path.splitext(upload.name)[1]}"
                 media_type = mimetypes.guess_type(upload.name)[0] or "application/octet-stream"
@@ -283,7 +284,13 @@ class RunwayHook(HttpHook):
         def fetch() -> int:
             with self.get_conn() as session:
                 session.auth = None
-                return files.store(transport.video_chunks(session, video_url, self.settings.timeout), path)
+                chunks = download.video_chunks(
+                    session,
+                    video_url,
+                    timeout=self.settings.timeout,
+                    **transport.connection_first(session),
+                )
+                return storage.store(chunks, path)
 
         try:
             return self._repeat(fetch, lambda error: error.repeat_lookup)

@@ -1,18 +1,15 @@
-"""What the worker's hook adds to ``requests``: the key, the download, and whether a request was ever sent."""
+"""What the worker's hook adds to ``requests``: the key, and whether a request was ever sent."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
-from requests import PreparedRequest, RequestException, Session
+from requests import PreparedRequest, Session
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ConnectTimeout
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 
-from airflow_provider_runway.exceptions import LOGS_URL, RunwayServerError, RunwayVideoExpiredError
-from airflow_provider_runway.hooks import files
 from airflow_provider_runway.hooks.connection import RunwaySettings
 
 
@@ -25,43 +22,6 @@ class BearerAuth:
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._settings.api_key}"
         return request
-
-
-def video_chunks(session: Session, video_url: str, timeout: tuple[float, float]) -> Iterator[bytes]:
-    """
-    Yield the bytes of a video.
-
-    :param session: A session without the key.
-    :param video_url: The public URL of the video.
-    :param timeout: Seconds to connect, seconds to wait for data.
-    :raises RunwayVideoExpiredError: there is no such video (any more).
-    :raises RunwayServerError: not all of it came.
-    """
-    size = 0
-    try:
-        with session.get(
-            video_url,
-            stream=True,
-            timeout=timeout,
-            headers={"Accept": "*/*", "Accept-Encoding": "identity"},
-            **connection_first(session),
-        ) as response:
-            if response.status_code in (403, 404, 410):
-                raise RunwayVideoExpiredError(
-                    f"HTTP {response.status_code}: the video is not there (any more). kie.ai keeps it 14 "
-                    f"days. See {LOGS_URL}"
-                )
-            kind = response.headers.get("Content-Type", "")
-            if response.status_code != 200 or kind.startswith(("text/", "application/json")):
-                raise RunwayServerError(f"HTTP {response.status_code} and {kind or 'no'} content: no video")
-            for chunk in response.iter_content(files.CHUNK_SIZE):
-                size += len(chunk)
-                yield chunk
-            expected = response.headers.get("Content-Length", "")
-    except (RequestException, HTTPError) as error:
-        raise RunwayServerError(f"broken off after {size} bytes: {error}") from error
-    if not size or (expected.isdecimal() and int(expected) != size):
-        raise RunwayServerError(f"broken off after {size} of {expected or 'unknown'} bytes")
 
 
 def connection_first(session: Session) -> dict[str, Any]:

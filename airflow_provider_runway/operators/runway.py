@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_runway.api.requests import (
     ExtendVideo,
     GenerateAlephVideo,
     GenerateVideo,
     check_url,
 )
+from airflow_provider_runway.compat import BaseOperator
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
 from airflow_provider_runway.operators.submit import RunwaySubmitOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.compat import Context
 
 
 class RunwayGenerateOperator(RunwaySubmitOperator):

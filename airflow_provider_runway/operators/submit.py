@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
-
-from airflow_provider_runway import deferral, waiting
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
+from airflow_provider_runway.compat import AirflowException, BaseOperator, conf
 from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
     RunwayError,
@@ -21,13 +19,14 @@ from airflow_provider_runway.exceptions import (
     RunwayTimeoutError,
     RunwayValidationError,
 )
+from airflow_provider_runway.triggers import deferral, results
+from airflow_provider_runway.waiting.arguments import seconds
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.compat import Context
     from airflow_provider_runway.hooks.runway import RunwayHook
-    from airflow_provider_runway.submissions import Submission, SubmissionJournal
+    from airflow_provider_runway.submissions.journal import Submission, SubmissionJournal
 
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
 
@@ -124,7 +123,7 @@ class RunwaySubmitOperator(BaseOperator):
         :param event: The payload of the trigger's event.
         :raises RunwayError: there will be no video; the class says why.
         """
-        from airflow_provider_runway.polling import WaitEnd
+        from airflow_provider_runway.waiting.ending import WaitEnd
 
         end = WaitEnd.from_event(event)
         if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
@@ -138,7 +137,7 @@ class RunwaySubmitOperator(BaseOperator):
         if next_method == deferral.TRIGGER_FAILED:
             ti: Any = context["ti"]
             runway_task_id = ti.xcom_pull(
-                task_ids=self.task_id, map_indexes=ti.map_index, key=waiting.TASK_ID_KEY
+                task_ids=self.task_id, map_indexes=ti.map_index, key=results.TASK_ID_KEY
             )
             if runway_task_id:
                 task = deferral.last_look(self, self.runway_conn_id, runway_task_id, self.model)
@@ -154,7 +153,7 @@ class RunwaySubmitOperator(BaseOperator):
         """Say that the generation cannot be cancelled, and how to pick its video up."""
         runway_task_id = getattr(self, "_runway_task_id", None)
         if runway_task_id:
-            from airflow_provider_runway.polling import cannot_be_cancelled
+            from airflow_provider_runway.waiting.ending import cannot_be_cancelled
 
             self.log.warning(cannot_be_cancelled(runway_task_id))
 
@@ -171,12 +170,12 @@ class RunwaySubmitOperator(BaseOperator):
                 journal, hook, request, first_tried_at=first_tried_at, refusals=refusals
             )
         runway_task_id = self._runway_task_id = submission.runway_task_id or ""
-        context["ti"].xcom_push(key=waiting.TASK_ID_KEY, value=runway_task_id)
+        context["ti"].xcom_push(key=results.TASK_ID_KEY, value=runway_task_id)
         if not self.wait_for_completion:
             return runway_task_id
         if finished is not None:
             return self._finish(context, finished)
-        poll_interval = waiting.seconds("poll_interval", self.poll_interval)
+        poll_interval = seconds("poll_interval", self.poll_interval)
         if self.deferrable:
             deferral.defer(
                 self,
@@ -199,8 +198,8 @@ class RunwaySubmitOperator(BaseOperator):
         return self._finish(context, task)
 
     def _check_arguments(self) -> None:
-        waiting.seconds("timeout", self.timeout)
-        waiting.seconds("poll_interval", self.poll_interval)
+        seconds("timeout", self.timeout)
+        seconds("poll_interval", self.poll_interval)
         credits_left = self.min_credits
         if credits_left is not None and (
             isinstance(credits_left, bool) or not isinstance(credits_left, int | float)
@@ -215,11 +214,11 @@ class RunwaySubmitOperator(BaseOperator):
 
     @property
     def _timeout_seconds(self) -> float:
-        return waiting.seconds("timeout", self.timeout) or 0.0
+        return seconds("timeout", self.timeout) or 0.0
 
     def _journal(self, context: Context, request: RunwayRequest) -> SubmissionJournal:
-        from airflow_provider_runway.state import state_store
-        from airflow_provider_runway.submissions import SubmissionJournal
+        from airflow_provider_runway.submissions.journal import SubmissionJournal
+        from airflow_provider_runway.submissions.stores import state_store
 
         store = state_store(context) if self.durable else None
         if self.durable and store is None:
@@ -279,7 +278,7 @@ class RunwaySubmitOperator(BaseOperator):
         first_tried_at: float,
         refusals: int,
     ) -> Submission:
-        from airflow_provider_runway.polling import pause_before_creation
+        from airflow_provider_runway.waiting.backoff import pause_before_creation
 
         give_up_at = first_tried_at + self._timeout_seconds
         # Whatever can fail before the request leaves does so before it is noted as about to leave.
@@ -328,5 +327,5 @@ class RunwaySubmitOperator(BaseOperator):
         except RunwayError:
             # The arguments were rendered anew, and something that they name may be gone by now.
             price = None
-        waiting.push_result(context, task, price=price)
+        results.push_result(context, task, price=price)
         return task.task_id

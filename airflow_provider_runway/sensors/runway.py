@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_runway.compat import (
     AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -15,22 +15,22 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
-
-from airflow_provider_runway import deferral, waiting
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
     RunwaySensorTimeoutError,
     RunwayTimeoutError,
 )
-from airflow_provider_runway.sensors import direct_start
+from airflow_provider_runway.sensors import beginning
+from airflow_provider_runway.triggers import deferral, direct_start, results
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_runway.api.tasks import RunwayTask
-    from airflow_provider_runway.polling import Poller, WaitEnd
+    from airflow_provider_runway.compat import Context
+    from airflow_provider_runway.waiting.ending import WaitEnd
+    from airflow_provider_runway.waiting.poller import Poller
 
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
 
@@ -110,7 +110,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             self._fail(error)
         if found:
             return found.xcom_value
-        started_at = waiting.start_of_wait(context, self.runway_task_id)
+        started_at = beginning.start_of_wait(context, self.runway_task_id)
         return deferral.defer(
             self,
             runway_task_id=self.runway_task_id,
@@ -130,11 +130,11 @@ class RunwayTaskSensor(BaseSensorOperator):
         """
         from airflow_provider_runway.api.answers import check_lookup
         from airflow_provider_runway.hooks.runway import RunwayHook
-        from airflow_provider_runway.polling import Poller
+        from airflow_provider_runway.waiting.poller import Poller
 
         check_lookup(self.runway_task_id, self.model)
         if self._poller is None:
-            started_at = waiting.start_of_try(context)
+            started_at = beginning.start_of_try(context)
             # The sensor's own timeout is Airflow's business here, so the poller has no deadline.
             self._poller = Poller(
                 runway_task_id=self.runway_task_id,
@@ -164,7 +164,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         :param context: The Airflow context.
         :param event: The payload of the trigger's event.
         """
-        from airflow_provider_runway.polling import WaitEnd
+        from airflow_provider_runway.waiting.ending import WaitEnd
 
         end = WaitEnd.from_event(event)
         if isinstance(end.error, RunwayTimeoutError):
@@ -181,7 +181,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             except RunwayError as error:
                 self._fail(error)
             if task is not None:
-                from airflow_provider_runway.polling import WaitEnd
+                from airflow_provider_runway.waiting.ending import WaitEnd
 
                 return self._finish(context, WaitEnd(task=task))
         try:
@@ -203,7 +203,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             task: RunwayTask = end.result()
         except RunwayTimeoutError as error:
             raise RunwaySensorTimeoutError(str(error), runway_task_id=self.runway_task_id) from None
-        waiting.push_result(context, task)
+        results.push_result(context, task)
         return task.video_url
 
     def _timed_out(self, said: str) -> RunwaySensorTimeoutError:

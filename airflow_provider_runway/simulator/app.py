@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
 from airflow_provider_runway.simulator.answers import aleph_record_info, envelope, record_detail, record_info
-from airflow_provider_runway.simulator.callbacks import run_callbacks
+from airflow_provider_runway.simulator.callbacks import CallbackSender
 from airflow_provider_runway.simulator.control import PREFIX, control_routes
 from airflow_provider_runway.simulator.faults import TASK_KINDS, Fault
 from airflow_provider_runway.simulator.files import MET_FAULT, file_routes
@@ -51,8 +52,18 @@ def build_app(service: Service) -> web.Application:
     )
     app.add_routes(file_routes())
     app.add_routes(control_routes())
-    app.cleanup_ctx.append(run_callbacks)
+    app.cleanup_ctx.append(_run_callbacks)
     return app
+
+
+async def _run_callbacks(app: web.Application) -> AsyncIterator[None]:
+    service = app[SERVICE]
+    service.callbacks = CallbackSender(service.account, service.settings, service.stats)
+    running = asyncio.create_task(service.callbacks.run())
+    yield
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 @web.middleware

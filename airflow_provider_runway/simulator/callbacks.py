@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import heapq
 import time
-from collections.abc import AsyncIterator
 
 import aiohttp
-from aiohttp import web
 
+from airflow_provider_runway.simulator.account import Account
 from airflow_provider_runway.simulator.answers import callback, signature_headers
-from airflow_provider_runway.simulator.service import SERVICE, Service
+from airflow_provider_runway.simulator.settings import Settings
+from airflow_provider_runway.simulator.stats import Stats
 from airflow_provider_runway.simulator.tasks import Task
 
 RETRIES = 3
@@ -22,15 +22,19 @@ ANSWER_SECONDS = 15
 class CallbackSender:
     """One watcher for all tasks with a callback: a heap of their ends, not a timer for each.
 
-    :param service: whose tasks are watched; those that ended while the server was down come first.
+    :param account: whose tasks are watched; those that ended while the server was down come first.
+    :param settings: how the simulator behaves.
+    :param stats: where each delivery is noted.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, account: Account, settings: Settings, stats: Stats) -> None:
+        self._account = account
+        self._settings = settings
+        self._stats = stats
         self._due: list[tuple[float, str]] = []
         self._changed = asyncio.Event()
         self._deliveries: set[asyncio.Task[None]] = set()
-        for task in service.account.tasks.values():
+        for task in account.tasks.values():
             self.expect(task)
 
     def expect(self, task: Task) -> None:
@@ -48,10 +52,10 @@ class CallbackSender:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
             while True:
                 self._changed.clear()
-                now = self._service.account.now()
+                now = self._account.now()
                 while self._due and self._due[0][0] <= now:
                     _, task_id = heapq.heappop(self._due)
-                    task = self._service.account.tasks.get(task_id)
+                    task = self._account.tasks.get(task_id)
                     if task and not task.callback_sent and task.state(now) in ("success", "fail"):
                         delivery = asyncio.create_task(self._deliver(session, task))
                         self._deliveries.add(delivery)
@@ -61,9 +65,9 @@ class CallbackSender:
                     await asyncio.wait_for(self._changed.wait(), pause)
 
     async def _deliver(self, session: aiohttp.ClientSession, task: Task) -> None:
-        settings = self._service.settings
+        settings = self._settings
         url = task.submission.callback_url or ""
-        body = callback(task, self._service.account.now())
+        body = callback(task, self._account.now())
         for attempt in range(1 + RETRIES):
             headers = {"User-Agent": "kie.ai-simulator"}
             if settings.webhook_key:
@@ -74,20 +78,9 @@ class CallbackSender:
                     status = response.status
             except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
                 status = type(error).__name__
-            self._service.stats.callback(task.task_id, url, attempt + 1, status)
+            self._stats.callback(task.task_id, url, attempt + 1, status)
             if status == 200:
                 break
             if attempt < RETRIES:
                 await asyncio.sleep(settings.callback_retry_seconds / settings.speed)
-        self._service.account.callback_sent(task)
-
-
-async def run_callbacks(app: web.Application) -> AsyncIterator[None]:
-    """Run the sender for as long as the application."""
-    service = app[SERVICE]
-    service.callbacks = CallbackSender(service)
-    running = asyncio.create_task(service.callbacks.run())
-    yield
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+        self._account.callback_sent(task)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from airflow_provider_runway.schedule import Usual
     from airflow_provider_runway.simulator.server import Simulator
+    from airflow_provider_runway.waiting.schedule import Usual
 
 #: Seconds between two looks at least, however fast the simulator is.
 _SHORTEST_PAUSE = 0.01
@@ -55,14 +55,14 @@ def _let_schedules_run(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
 
     :param speed: the simulator's.
     """
-    from airflow_provider_runway import polling
-    from airflow_provider_runway.schedule import seconds_to_next_look
+    from airflow_provider_runway.waiting import poller
+    from airflow_provider_runway.waiting.schedule import seconds_to_next_look
 
     def faster(usual: Usual, generated_for: float) -> float:
         return max(_SHORTEST_PAUSE, seconds_to_next_look(usual, generated_for * speed) / speed)
 
-    record = polling.DURATIONS.record
-    learned = vars(polling.DURATIONS)
-    monkeypatch.setattr(polling, "seconds_to_next_look", faster)
+    record = poller.DURATIONS.record
+    learned = vars(poller.DURATIONS)
+    monkeypatch.setattr(poller, "seconds_to_next_look", faster)
     monkeypatch.setitem(learned, "record", lambda kind, seconds: record(kind, seconds * speed))
     monkeypatch.setitem(learned, "_seen", {})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from airflow_provider_runway.simulator.account import Account
+from airflow_provider_runway.simulator.callbacks import CallbackSender
 from airflow_provider_runway.simulator.clock import Clock
 from airflow_provider_runway.simulator.faults import FaultBook
 from airflow_provider_runway.simulator.results import Results
@@ -16,9 +17,6 @@ from airflow_provider_runway.simulator.settings import Settings
 from airflow_provider_runway.simulator.stats import Stats
 from airflow_provider_runway.simulator.store import Store
 from airflow_provider_runway.simulator.uploads import Uploads
-
-if TYPE_CHECKING:
-    from airflow_provider_runway.simulator.callbacks import CallbackSender
 
 
 class Service:
@@ -28,6 +26,7 @@ class Service:
     :raises sqlite3.DatabaseError: where the state file is something else.
     """
 
+    #: Made anew at each start of the server, since it belongs to the server's event loop.
     callbacks: CallbackSender
 
     def __init__(self, settings: Settings) -> None:

@@ -18,8 +18,9 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
-from airflow_provider_runway.polling import Poller, WaitEnd, cannot_be_cancelled
-from airflow_provider_runway.waiting import DEFERRAL_MARGIN, count_cost, result_of
+from airflow_provider_runway.triggers.results import count_cost, result_of
+from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN, WaitEnd, cannot_be_cancelled
+from airflow_provider_runway.waiting.poller import Poller
 
 #: Seconds after the deadline that the last look may take; Airflow ends the deferral a little later.
 _LAST_LOOK = 30.0
@@ -29,8 +30,9 @@ class RunwayTaskTrigger(BaseTrigger):
     """
     Wait until a Runway task has its video, or surely will not have one.
 
-    Fires one event, the plain data of a :class:`~airflow_provider_runway.polling.WaitEnd`. A look-up that
-    fails is repeated until the deadline, except where the API key is rejected or kie.ai knows no such task.
+    Fires one event, the plain data of a :class:`~airflow_provider_runway.waiting.ending.WaitEnd`. A look-up
+    that fails is repeated until the deadline, except where the API key is rejected or kie.ai knows no such
+    task.
 
     :param runway_task_id: The Runway task ID.
     :param runway_conn_id: The connection's ID.

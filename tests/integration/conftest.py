@@ -37,7 +37,7 @@ def _no_proxy_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_learned_from_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_runway.polling.DURATIONS._seen", {})
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.DURATIONS._seen", {})
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> list[float]:
     """Waits that look every few milliseconds, whatever interval or pause they are asked to keep."""
-    monkeypatch.setattr("airflow_provider_runway.polling.Poller._delay", lambda *_: 0.01)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.Poller._delay", lambda *_: 0.01)
     monkeypatch.setattr("airflow_provider_runway.hooks.pacing.backoff", lambda *_, **__: 0.01)
     monkeypatch.setattr("airflow_provider_runway.hooks.pacing.random", SimpleNamespace(uniform=min))
     return pauses

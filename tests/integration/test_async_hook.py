@@ -200,7 +200,7 @@ def test_nothing_blocks_the_loop(
     import ssl
     import threading
 
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow_provider_runway.compat import BaseHook
 
     loop_thread = threading.get_ident()
     blocked: list[str] = []

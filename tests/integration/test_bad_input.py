@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import RunwayAuthenticationError, RunwayValidationError
 from airflow_provider_runway.operators.runway import (
     RunwayAlephOperator,

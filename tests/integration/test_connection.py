@@ -153,7 +153,7 @@ def test_blanks_around_a_key_are_no_part_of_it(connect: Connect, recorder: Recor
 
 
 def test_a_connection_that_is_not_there_is_named(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+    from airflow_provider_runway.compat import AirflowNotFoundException, BaseHook
 
     def missing(conn_id: str) -> None:
         raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
-from airflow_provider_runway.polling import WaitEnd
-from airflow_provider_runway.sensors import direct_start
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
-from airflow_provider_runway.waiting import DEFERRAL_MARGIN
+from airflow_provider_runway.triggers import direct_start
+from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN, WaitEnd
 from tests.versions import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="this Airflow starts every task in a worker")
@@ -165,10 +164,10 @@ def test_a_mapped_sensor_takes_the_usual_way() -> None:
     assert not getattr(mapped, "start_from_trigger", False)
 
 
-@pytest.mark.parametrize("version", ["2.11.2", "3.0.6", "3.2.4"])
-def test_an_older_airflow_takes_the_usual_way(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(direct_start, "airflow_version", version)
+def test_an_older_airflow_takes_the_usual_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct_start, "RUNS_TASKS_IN_TRIGGERER", False)
     assert not sensor().start_from_trigger
+    assert sensor().start_trigger_args is None
 
 
 @pytest.mark.parametrize("upstream", [False, True], ids=["an ID", "a task's result"])

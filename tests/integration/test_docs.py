@@ -90,7 +90,7 @@ MODERATED = "errors_moderated"
 # How often a look-up is worth its request is not what these runs are about.
 RUN_DAGS = """
 import importlib, sys
-from airflow_provider_runway.polling import Poller
+from airflow_provider_runway.waiting.poller import Poller
 Poller._delay = lambda *_: 0.1
 for name in sys.argv[1:]:
     dag = importlib.import_module(name).dag

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_runway.api.requests import GenerateVideo
+from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwayServerError,
@@ -230,7 +230,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
 ) -> None:
     import errno
 
-    from airflow_provider_runway.hooks import files
+    from airflow_provider_runway.files import storage
 
     def full(chunks: Any, path: str) -> int:
         def until_full() -> Any:
@@ -240,8 +240,8 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
 
         return store(until_full(), path)
 
-    store = files.store
-    monkeypatch.setattr(files, "store", full)
+    store = storage.store
+    monkeypatch.setattr(storage, "store", full)
     with pytest.raises(OSError, match="No space left"):
         download(context, tmp_path / "boat.mp4", video_url=serve())
     assert list(tmp_path.iterdir()) == []

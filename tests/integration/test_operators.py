@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 
+from airflow_provider_runway.compat import AirflowFailException, TaskDeferred
 from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwaySubmissionUnknownError,
@@ -31,6 +31,7 @@ from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from tests.integration.conftest import TaskInstance
 from tests.integration.recorder import Recorder, envelope
+from tests.versions import DAG
 
 pytestmark = pytest.mark.usefixtures("quick")
 

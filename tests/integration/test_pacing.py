@@ -20,6 +20,7 @@ from airflow_provider_runway.hooks import pacing
 from airflow_provider_runway.hooks.pacing import Pacer
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+from airflow_provider_runway.waiting.poller import Poller
 from tests.integration.recorder import Answer, Recorder, Request, envelope
 
 
@@ -246,17 +247,15 @@ def test_a_fixed_interval_is_kept_to_over_http(
     states = iter(["generating"] * 10 + ["fail"])
     recorder.answer = lambda request: envelope({"taskId": "1", "state": next(states)})
     now, moments, delays = time.time(), [], []
-    from airflow_provider_runway import polling
+    original = Poller.next_delay
 
-    original = polling.Poller.next_delay
-
-    def noted(poller: polling.Poller, moment: float) -> float:
+    def noted(poller: Poller, moment: float) -> float:
         delay = original(poller, moment)
         moments.append(moment)
         delays.append(delay)
         return delay
 
-    monkeypatch.setattr(polling.Poller, "next_delay", noted)
+    monkeypatch.setattr(Poller, "next_delay", noted)
     asyncio.run(RunwayTaskTrigger("1", poll_interval=interval, started_at=now).wait())
     assert delays[0] == 0.0
     # A look takes time itself; what it took is taken off the pause, so that looks do not drift apart.

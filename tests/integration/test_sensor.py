@@ -10,15 +10,14 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    DAG,
+
+from airflow_provider_runway.api.requests import GenerateVideo
+from airflow_provider_runway.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferred,
 )
-
-from airflow_provider_runway.api.requests import GenerateVideo
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayError,
@@ -29,12 +28,13 @@ from airflow_provider_runway.exceptions import (
     RunwayVideoExpiredError,
 )
 from airflow_provider_runway.hooks.runway import RunwayHook
-from airflow_provider_runway.polling import WaitEnd
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+from airflow_provider_runway.waiting.ending import WaitEnd
 from tests.integration.conftest import TaskInstance
 from tests.integration.recorder import Answer, Recorder, envelope
+from tests.versions import DAG
 
 pytestmark = pytest.mark.usefixtures("quick", "_first_reschedule")
 
@@ -211,7 +211,7 @@ def test_a_rejected_key_fails_it_at_once(
 def test_an_unknown_id_has_a_grace(
     runway_simulator: Simulator, context: Any, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.polling.GRACE", 2.0)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0)
     with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
         run(sensor("nobody-knows-me", **arguments), context)
     assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1

@@ -36,7 +36,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[aiohttp.ClientSessi
 @pytest.fixture
 def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Every look-up of a connection: its ID, and the thread that made it."""
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow_provider_runway.compat import BaseHook
 
     made: list[tuple[str, str]] = []
     original = BaseHook.get_connection
@@ -189,7 +189,7 @@ def test_nothing_blocks_the_loop(
     import ssl
     import time
 
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow_provider_runway.compat import BaseHook
 
     connect(host=recorder.url)
     recorder.answer = going_on(5)

@@ -23,9 +23,9 @@ from airflow_provider_runway.exceptions import (
     RunwayValidationError,
 )
 from airflow_provider_runway.hooks.runway import RunwayHook
-from airflow_provider_runway.polling import WaitEnd
 from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+from airflow_provider_runway.waiting.ending import WaitEnd
 from tests.integration.conftest import KEY
 from tests.integration.recorder import Answer, Recorder, Request, envelope
 
@@ -269,7 +269,7 @@ def test_a_model_that_is_none_ends_the_wait_at_once(connect: Callable[..., str])
 def test_a_connection_that_cannot_be_read_for_a_while_does_not_end_the_wait(
     runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow_provider_runway.compat import BaseHook
 
     task_id = submit(runway_simulator)
     runway_simulator.advance(600)
@@ -289,7 +289,7 @@ def test_a_connection_that_airflow_does_not_find_for_a_while_does_not_end_the_wa
     runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[str]]
 ) -> None:
     """Airflow 3 says that there is no such connection, too, where its API server cannot be reached."""
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+    from airflow_provider_runway.compat import AirflowNotFoundException, BaseHook
 
     task_id = submit(runway_simulator)
     runway_simulator.advance(600)
@@ -309,7 +309,7 @@ def test_a_connection_that_airflow_does_not_find_for_a_while_does_not_end_the_wa
 def test_a_connection_that_is_still_not_there_ends_the_wait(
     connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.polling.CONNECTION_GRACE", 0.3)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.CONNECTION_GRACE", 0.3)
     with pytest.raises(RunwayConnectionNotFoundError, match="runway_conn_id='nobody'") as caught:
         run(RunwayTaskTrigger("task-1", "nobody")).result()
     assert not isinstance(caught.value, AirflowFailException)
@@ -329,7 +329,7 @@ def test_tasks_of_a_new_key_are_asked_for_with_it_while_others_wait_with_the_old
     recorder: Recorder, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new key may be another account's, which is refused nothing but the other one's tasks."""
-    monkeypatch.setattr("airflow_provider_runway.polling.GRACE", 0.3)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 0.3)
     old, new = "the-key-of-the-old-account", "the-key-of-the-new-account"
 
     asked = threading.Event()
@@ -361,7 +361,7 @@ def test_tasks_of_a_new_key_are_asked_for_with_it_while_others_wait_with_the_old
 def test_an_unknown_id_has_a_grace_and_then_ends_the_wait(
     runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.polling.GRACE", 2.0)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0)
     with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
         run(RunwayTaskTrigger("nobody-knows-me")).result()
     assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1

@@ -14,7 +14,7 @@ import pytest
 import requests
 from airflow import __version__ as airflow_version
 
-from airflow_provider_runway.waiting import DEFERRAL_MARGIN
+from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
 

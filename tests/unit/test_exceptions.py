@@ -7,9 +7,9 @@ import json
 import pickle
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_runway import exceptions
+from airflow_provider_runway.compat import AirflowException, AirflowFailException, AirflowSensorTimeout
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayCreditsError,

@@ -9,9 +9,9 @@ import re
 
 import pytest
 from airflow.models import Connection
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_runway import exceptions
+from airflow_provider_runway.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_runway.get_provider_info import get_provider_info
 from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.operators import runway as operators

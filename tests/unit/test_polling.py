@@ -28,8 +28,10 @@ from airflow_provider_runway.exceptions import (
     RunwayUnreadableAnswerError,
     RunwayVideoExpiredError,
 )
-from airflow_provider_runway.polling import Poller, WaitEnd, backoff
-from airflow_provider_runway.schedule import Durations
+from airflow_provider_runway.waiting.backoff import backoff
+from airflow_provider_runway.waiting.ending import WaitEnd
+from airflow_provider_runway.waiting.poller import Poller
+from airflow_provider_runway.waiting.schedule import Durations
 
 START = 1_700_000_000.0
 VIDEO = "https://example.com/video.mp4"

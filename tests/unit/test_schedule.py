@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
-from airflow_provider_runway.polling import Poller
-from airflow_provider_runway.schedule import KNOWN_BEFOREHAND, Durations
+from airflow_provider_runway.waiting.poller import Poller
+from airflow_provider_runway.waiting.schedule import KNOWN_BEFOREHAND, Durations
 
 START = 1_800_000_000.0
 

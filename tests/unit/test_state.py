@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_runway.state import RETENTION, StateStore, state_store
+from airflow_provider_runway.submissions.stores import RETENTION, StateStore, state_store
 from tests.stores import TaskStateStore, down
 
 IDENTITY = {

@@ -17,7 +17,7 @@ from airflow_provider_runway.exceptions import (
     RunwayServerError,
     RunwaySubmissionUnknownError,
 )
-from airflow_provider_runway.submissions import SubmissionJournal, digest_of
+from airflow_provider_runway.submissions.journal import SubmissionJournal, digest_of
 from tests.stores import TaskStateStore, down
 
 REQUEST = GenerateVideo(prompt="A lighthouse in the fog")
@@ -34,7 +34,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts to write, noted instead of slept."""
     noted: list[float] = []
     clock = SimpleNamespace(time=time.time, sleep=noted.append, strftime=time.strftime, gmtime=time.gmtime)
-    monkeypatch.setattr("airflow_provider_runway.submissions.time", clock)
+    monkeypatch.setattr("airflow_provider_runway.submissions.journal.time", clock)
     return noted
 
 

@@ -32,8 +32,8 @@ def life(
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused creations are sent again at once, in whatever way they wait."""
-    monkeypatch.setattr("airflow_provider_runway.polling.pause_before_creation", lambda *_: 0.01)
-    monkeypatch.setattr("airflow_provider_runway.submissions._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("airflow_provider_runway.waiting.backoff.pause_before_creation", lambda *_: 0.01)
+    monkeypatch.setattr("airflow_provider_runway.submissions.journal._PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture

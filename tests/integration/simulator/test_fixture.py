@@ -133,8 +133,8 @@ def test_no_test_learns_durations_from_another(tmp_path: Path) -> None:
         tmp_path,
         """
 import pytest
-from airflow_provider_runway.polling import DURATIONS
-from airflow_provider_runway.schedule import KNOWN_BEFOREHAND
+from airflow_provider_runway.waiting.poller import DURATIONS
+from airflow_provider_runway.waiting.schedule import KNOWN_BEFOREHAND
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_learning(runway_simulator, turn):

@@ -6,7 +6,6 @@ import json
 from datetime import datetime, timezone
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_runway.api.answers import (
     CREDITS_PATH,
@@ -20,6 +19,7 @@ from airflow_provider_runway.api.answers import (
     read_upload,
 )
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     RunwayRequestError,
     RunwayTaskFailedError,

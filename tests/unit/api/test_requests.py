@@ -6,7 +6,6 @@ import dataclasses
 import json
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_runway.api import dedicated, market
 from airflow_provider_runway.api.answers import check_lookup
@@ -17,6 +16,7 @@ from airflow_provider_runway.api.requests import (
     check_task_id,
     check_url,
 )
+from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
 from tests.recorded import RECORDED
 

@@ -6,10 +6,10 @@ import json
 from datetime import datetime, timezone
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_runway.api.answers import DIALECTS, read_task
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,

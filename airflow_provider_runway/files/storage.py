@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+from airflow_provider_runway.compat import ObjectStoragePath
 from airflow_provider_runway.exceptions import RunwayValidationError
 
 #: Bytes of a video in memory at once. Larger writes are faster only while the kernel has large pages to give.

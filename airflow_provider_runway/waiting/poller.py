@@ -8,10 +8,7 @@ that is already paid for is not given up because a look-up failed.
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
 
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import (
@@ -20,9 +17,10 @@ from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwayTaskNotFoundError,
     RunwayTimeoutError,
-    error_from_dict,
 )
-from airflow_provider_runway.schedule import Durations, seconds_to_next_look
+from airflow_provider_runway.waiting.backoff import LONGEST_BACKOFF, backoff
+from airflow_provider_runway.waiting.ending import WaitEnd
+from airflow_provider_runway.waiting.schedule import Durations, seconds_to_next_look
 
 #: Seconds in which a new task may still be unknown to kie.ai's status routes.
 GRACE = 90.0
@@ -31,59 +29,8 @@ GRACE = 90.0
 #: server or the secrets backend is out of reach.
 CONNECTION_GRACE = 600.0
 
-#: Longest pause in seconds after a failed look-up, unless the server asks for a longer one.
-LONGEST_BACKOFF = 60.0
-
 #: What all waits of this process have learned.
 DURATIONS = Durations()
-
-
-@dataclass(frozen=True)
-class WaitEnd:
-    """
-    How a wait ended: with a task that has its video, or with an error.
-
-    :param task: The task as it was last seen, if it was.
-    :param error: Why there is no video; ``None`` for success.
-    """
-
-    task: RunwayTask | None = None
-    error: RunwayError | None = None
-
-    def result(self) -> RunwayTask:
-        """
-        Return the task that has its video.
-
-        :raises RunwayError: why there is none.
-        """
-        if self.error is not None:
-            raise self.error
-        if self.task is None:
-            raise RunwayError("The wait ended without a task and without a reason.")
-        return self.task
-
-    def to_event(self) -> dict[str, Any]:
-        """Return it as plain data, the payload of a trigger's event."""
-        return {
-            "status": "success" if self.error is None else "error",
-            "task": None if self.task is None else self.task.to_dict(),
-            "error": None if self.error is None else self.error.to_dict(),
-        }
-
-    @classmethod
-    def from_event(cls, event: dict[str, Any] | None) -> WaitEnd:
-        """
-        Read the payload of a trigger's event.
-
-        :param event: The payload; one that cannot be read is an error of its own.
-        """
-        if not isinstance(event, dict) or not (event.get("task") or event.get("error")):
-            return cls(error=RunwayError(f"The trigger ended with an event that says nothing: {event!r}"))
-        task, error = event.get("task"), event.get("error")
-        return cls(
-            task=RunwayTask.from_dict(task) if task else None,
-            error=error_from_dict(error) if error else None,
-        )
 
 
 class Poller:
@@ -257,42 +204,3 @@ def _kind_of(task: RunwayTask) -> str:
     if task.model == "aleph":
         return "aleph"
     return "extend" if task.parent_task_id else "generate"
-
-
-def cannot_be_cancelled(runway_task_id: str) -> str:
-    """
-    Return what to tell a person who ends a task while its video is being made.
-
-    :param runway_task_id: The Runway task ID.
-    """
-    return (
-        f"kie.ai cannot cancel Runway task {runway_task_id}: it goes on and is charged. To have its video, "
-        "give this ID to a RunwayTaskSensor or a RunwayDownloadOperator."
-    )
-
-
-def pause_before_creation(refusals: int, retry_after: float | None) -> float:
-    """
-    Return the seconds until a creation that was refused for now is sent again.
-
-    Drawn from a range that doubles, up to a minute: what was refused together must not come back together.
-
-    :param refusals: How many there were in a row, from 1.
-    :param retry_after: Seconds that the server asked to wait, if it did.
-    """
-    spread = min(LONGEST_BACKOFF, 10.0 * 2 ** min(refusals - 1, 10))
-    return (1.0 if retry_after is None else retry_after) + random.uniform(0.0, spread)
-
-
-def backoff(failures: int, retry_after: float | None, *, shortest: float = 1.0) -> float:
-    """
-    Return the seconds to wait after a failure: exponential, with jitter, and never less than the server asked
-    for.
-
-    :param failures: How many there were in a row, from 1.
-    :param retry_after: Seconds that the server asked to wait, if it did.
-    :param shortest: Lower bound of the first pause in seconds.
-    """
-    pause = min(LONGEST_BACKOFF, max(1.0, shortest) * 2 ** min(failures - 1, 10))
-    jittered = random.uniform(0.75 * pause, 1.25 * pause)
-    return jittered if retry_after is None else max(jittered, retry_after + random.uniform(0.0, 1.0))

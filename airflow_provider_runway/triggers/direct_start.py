@@ -6,16 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow import __version__ as airflow_version
-
-from airflow_provider_runway.waiting import DEFERRAL_MARGIN
+from airflow_provider_runway.compat import RUNS_TASKS_IN_TRIGGERER
+from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseSensorOperator
     from airflow.triggers.base import StartTriggerArgs
 
-#: From here on a task that starts in the triggerer gets its templates rendered there.
-_FIRST_VERSION = (3, 3)
+    from airflow_provider_runway.compat import BaseSensorOperator
 
 _DEFAULT_POOL = "default_pool"
 
@@ -59,7 +56,7 @@ def trigger_args(
     :param runway_conn_id: The connection's ID.
     :param poll_interval: Seconds between two looks; ``None`` adapts.
     """
-    if tuple(int(part) for part in airflow_version.split(".")[:2]) < _FIRST_VERSION:
+    if not RUNS_TASKS_IN_TRIGGERER:
         return None
     needs_worker = (
         sensor.outlets

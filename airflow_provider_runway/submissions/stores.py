@@ -7,10 +7,10 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.sdk import conf
+from airflow_provider_runway.compat import conf
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_runway.compat import Context
 
 #: How long a record is kept. A day longer than kie.ai keeps a video: after that it leads nowhere.
 RETENTION = timedelta(days=15)
@@ -78,7 +78,7 @@ class _FileStateStore:
         return f"{self._folder}/{digest}.json"
 
     def get(self, key: str) -> dict[str, Any] | None:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from airflow_provider_runway.compat import ObjectStoragePath
 
         try:
             value = json.loads(ObjectStoragePath(self._path(key)).read_text())
@@ -87,12 +87,12 @@ class _FileStateStore:
         return value if isinstance(value, dict) else {}
 
     def set(self, key: str, value: dict[str, Any]) -> None:
-        from airflow_provider_runway.hooks.files import store
+        from airflow_provider_runway.files.storage import store
 
         names = dict(zip(("dag_id", "run_id", "task_id", "map_index"), self._identity, strict=True))
         store([json.dumps({**value, "of": names}).encode()], self._path(key))
 
     def delete(self, key: str) -> None:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from airflow_provider_runway.compat import ObjectStoragePath
 
         ObjectStoragePath(self._path(key)).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.exceptions import LOGS_URL, RunwayServerError, RunwaySubmissionUnknownError
-from airflow_provider_runway.state import StateStore
+from airflow_provider_runway.submissions.stores import StateStore
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.requests import RunwayRequest

@@ -7,12 +7,11 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.exceptions import LOGS_URL, RunwayError, RunwayServerError, RunwayTimeoutError
-from airflow_provider_runway.waiting import DEFERRAL_MARGIN
+from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator
-
     from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.compat import BaseOperator
 
 #: What Airflow calls instead of ``execute_complete`` where the trigger failed, timed out or vanished.
 TRIGGER_FAILED = "__fail__"
@@ -66,10 +65,7 @@ def pause(operator: BaseOperator, delay: float, **kwargs: Any) -> None:
     :param delay: Seconds.
     :param kwargs: What ``submit_again`` is to be given.
     """
-    try:
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-    except ImportError:
-        from airflow.triggers.temporal import DateTimeTrigger  # type: ignore[no-redef,import-not-found,unused-ignore]
+    from airflow_provider_runway.compat import DateTimeTrigger
 
     operator.defer(
         trigger=DateTimeTrigger(datetime.now(timezone.utc) + timedelta(seconds=delay)),
@@ -85,7 +81,7 @@ def trigger_failed(error: Exception, runway_task_id: str) -> RunwayError:
     :param error: What Airflow says of the trigger.
     :param runway_task_id: The Runway task ID.
     """
-    from airflow_provider_runway.polling import cannot_be_cancelled
+    from airflow_provider_runway.waiting.ending import cannot_be_cancelled
 
     # Airflow 2 has only the text.
     kind = RunwayTimeoutError if "timeout" in str(error).lower() else RunwayServerError

@@ -1,0 +1,95 @@
+"""The only module that asks which Airflow runs: one name, one version, one reason a line.
+
+A name is imported when it is first asked for, so that a DAG file does not pay for what only a running task
+needs. Airflow 3 moved what DAG authors use to ``airflow.sdk``; Airflow 2 has it where it always was.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from airflow import __version__ as airflow_version
+
+#: Major and minor version of the Airflow that runs.
+AIRFLOW: tuple[int, int] = (int(airflow_version.split(".")[0]), int(airflow_version.split(".")[1]))
+
+#: The state of a task survives its retries: ``context["task_state_store"]``.
+HAS_TASK_STATE_STORE = AIRFLOW >= (3, 3)
+#: A task that starts in the triggerer gets its templates rendered there, and can end there with its XComs.
+RUNS_TASKS_IN_TRIGGERER = AIRFLOW >= (3, 3)
+#: A task can have a policy that decides on its retries.
+HAS_RETRY_POLICIES = AIRFLOW >= (3, 3)
+#: The connection form is read from the provider info; before, the hook class is asked for it.
+READS_FORM_FROM_PROVIDER_INFO = AIRFLOW >= (3, 2)
+
+if TYPE_CHECKING:
+    from airflow.providers.standard.triggers.temporal import DateTimeTrigger as DateTimeTrigger
+    from airflow.sdk import BaseHook as BaseHook
+    from airflow.sdk import BaseOperator as BaseOperator
+    from airflow.sdk import BaseSensorOperator as BaseSensorOperator
+    from airflow.sdk import Connection as Connection
+    from airflow.sdk import Context as Context
+    from airflow.sdk import ObjectStoragePath as ObjectStoragePath
+    from airflow.sdk import PokeReturnValue as PokeReturnValue
+    from airflow.sdk.configuration import conf as conf
+    from airflow.sdk.exceptions import AirflowException as AirflowException
+    from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
+    from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
+    from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
+    from airflow.sdk.exceptions import TaskDeferred as TaskDeferred
+    from airflow.sdk.log import mask_secret as mask_secret
+    from airflow.sdk.observability.stats import Stats as Stats
+
+#: Where each name is, from which version on; the newest first. Older modules of Airflow 3 still answer, but
+#: warn that they are deprecated.
+_HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
+    # The SDK is the public face of Airflow 3 for authors of tasks.
+    **{
+        name: (((3, 0), "airflow.sdk"), ((2, 11), home))
+        for name, home in {
+            "BaseOperator": "airflow.models.baseoperator",
+            "BaseSensorOperator": "airflow.sensors.base",
+            "Connection": "airflow.models.connection",
+            "Context": "airflow.utils.context",
+            "ObjectStoragePath": "airflow.io.path",
+            "PokeReturnValue": "airflow.sensors.base",
+        }.items()
+    },
+    # The SDK of 3.0 has no hooks yet.
+    "BaseHook": (((3, 1), "airflow.sdk"), ((2, 11), "airflow.hooks.base")),
+    # Workers know the SDK alone, and from 3.2 on it has its own.
+    **dict.fromkeys(
+        (
+            "AirflowException",
+            "AirflowFailException",
+            "AirflowNotFoundException",
+            "AirflowSensorTimeout",
+            "AirflowSkipException",
+            "TaskDeferred",
+        ),
+        (((3, 2), "airflow.sdk.exceptions"), ((2, 11), "airflow.exceptions")),
+    ),
+    "Stats": (((3, 2), "airflow.sdk.observability.stats"), ((2, 11), "airflow.stats")),
+    "conf": (((3, 2), "airflow.sdk.configuration"), ((2, 11), "airflow.configuration")),
+    "mask_secret": (
+        ((3, 1), "airflow.sdk.log"),
+        ((3, 0), "airflow.sdk.execution_time.secrets_masker"),
+        ((2, 11), "airflow.utils.log.secrets_masker"),
+    ),
+    # Moved out of the core with the other standard operators.
+    "DateTimeTrigger": (
+        ((3, 0), "airflow.providers.standard.triggers.temporal"),
+        ((2, 11), "airflow.triggers.temporal"),
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for since, home in _HOMES.get(name, ()):
+        if since <= AIRFLOW:
+            value = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Moves videos and pictures: whole, once, under their name."""

@@ -1,0 +1,55 @@
+"""When a sensor's wait began, over its tries, deferrals and reschedules."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_runway.compat import Context
+
+log = logging.getLogger(__name__)
+
+_WAIT_KEY = "runway_wait"
+
+
+def start_of_wait(context: Context, runway_task_id: str) -> float:
+    """
+    Return when the wait for a Runway task began, in epoch seconds, over retries too where they can be told
+    apart.
+
+    :param context: The Airflow context.
+    :param runway_task_id: The Runway task ID; a wait for another one is another wait.
+    """
+    ti: Any = context["ti"]
+    began = start_of_try(context)
+    from airflow_provider_runway.submissions.stores import state_store
+
+    store = state_store(context)
+    if store is None:
+        return began
+    # Only a clear changes max_tries: a cleared wait starts afresh.
+    mark = {"runway_task_id": runway_task_id, "max_tries": ti.max_tries}
+    try:
+        known = store.get(_WAIT_KEY) or {}
+        if {name: known.get(name) for name in mark} == mark and isinstance(known.get("began"), float):
+            return float(known["began"])
+        store.set(_WAIT_KEY, {**mark, "began": began})
+    except Exception:
+        log.exception("The start of this wait cannot be noted: a retry of it starts afresh")
+    return began
+
+
+def start_of_try(context: Context) -> float:
+    """
+    Return when this try of the Airflow task first started, in epoch seconds, over deferrals and reschedules.
+
+    :param context: The Airflow context.
+    """
+    ti: Any = context["ti"]
+    # From Airflow 3.0 on, each reschedule sets a new start date; before, the first one stayed.
+    first_reschedule = getattr(ti, "get_first_reschedule_date", lambda context: None)
+    start_date: datetime | None = first_reschedule(context) or ti.start_date
+    return start_date.timestamp() if start_date is not None else time.time()

@@ -1,0 +1,73 @@
+"""How a wait ended, also as plain data for a trigger's event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_runway.api.tasks import RunwayTask
+from airflow_provider_runway.exceptions import RunwayError, error_from_dict
+
+#: Seconds after its own deadline in which a trigger is left to say so itself, before Airflow ends the
+#: deferral.
+DEFERRAL_MARGIN = 60.0
+
+
+@dataclass(frozen=True)
+class WaitEnd:
+    """
+    How a wait ended: with a task that has its video, or with an error.
+
+    :param task: The task as it was last seen, if it was.
+    :param error: Why there is no video; ``None`` for success.
+    """
+
+    task: RunwayTask | None = None
+    error: RunwayError | None = None
+
+    def result(self) -> RunwayTask:
+        """
+        Return the task that has its video.
+
+        :raises RunwayError: why there is none.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.task is None:
+            raise RunwayError("The wait ended without a task and without a reason.")
+        return self.task
+
+    def to_event(self) -> dict[str, Any]:
+        """Return it as plain data, the payload of a trigger's event."""
+        return {
+            "status": "success" if self.error is None else "error",
+            "task": None if self.task is None else self.task.to_dict(),
+            "error": None if self.error is None else self.error.to_dict(),
+        }
+
+    @classmethod
+    def from_event(cls, event: dict[str, Any] | None) -> WaitEnd:
+        """
+        Read the payload of a trigger's event.
+
+        :param event: The payload; one that cannot be read is an error of its own.
+        """
+        if not isinstance(event, dict) or not (event.get("task") or event.get("error")):
+            return cls(error=RunwayError(f"The trigger ended with an event that says nothing: {event!r}"))
+        task, error = event.get("task"), event.get("error")
+        return cls(
+            task=RunwayTask.from_dict(task) if task else None,
+            error=error_from_dict(error) if error else None,
+        )
+
+
+def cannot_be_cancelled(runway_task_id: str) -> str:
+    """
+    Return what to tell a person who ends a task while its video is being made.
+
+    :param runway_task_id: The Runway task ID.
+    """
+    return (
+        f"kie.ai cannot cancel Runway task {runway_task_id}: it goes on and is charged. To have its video, "
+        "give this ID to a RunwayTaskSensor or a RunwayDownloadOperator."
+    )
