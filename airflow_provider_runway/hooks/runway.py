@@ -179,7 +179,7 @@ class RunwayHook(HttpHook):
 
         :param runway_task_id: The Runway task ID.
         :param model: ``runway`` (generate, extend) or ``aleph``.
-        :param poll_interval: Seconds between two looks; ``None`` adapts to the kind of task.
+        :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts to the kind of task.
         :param timeout: Seconds from ``started_at`` to the video.
         :param started_at: When the task was submitted or the wait began, epoch seconds; ``None`` means now.
         :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.

@@ -20,7 +20,7 @@ from airflow_provider_runway.exceptions import (
     RunwayValidationError,
 )
 from airflow_provider_runway.triggers import deferral, results
-from airflow_provider_runway.waiting.arguments import seconds
+from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
@@ -48,7 +48,8 @@ class RunwaySubmitOperator(BaseOperator):
     :param wait_for_completion: End with the video there, instead of with the Runway task submitted.
     :param deferrable: Wait in the triggerer, without a worker, for the video and for a place under kie.ai's
         rate limit; the default is ``[operators] default_deferrable``.
-    :param poll_interval: Seconds between two looks, or a ``timedelta``; ``None`` adapts to the kind of task.
+    :param poll_interval: Seconds between two looks (at least 1), or a ``timedelta``; ``None`` adapts to the
+        kind of task.
     :param timeout: Seconds from the submission to the video, or a ``timedelta``; also the longest that a
         submission is tried again where kie.ai refuses it for now.
     :param durable: A retry takes up the Runway task that an earlier try submitted: it needs Airflow 3.3 or
@@ -175,7 +176,7 @@ class RunwaySubmitOperator(BaseOperator):
             return runway_task_id
         if finished is not None:
             return self._finish(context, finished)
-        poll_interval = seconds("poll_interval", self.poll_interval)
+        poll_interval = seconds("poll_interval", self.poll_interval, at_least=SHORTEST_INTERVAL)
         if self.deferrable:
             deferral.defer(
                 self,

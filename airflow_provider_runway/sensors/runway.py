@@ -23,6 +23,7 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.sensors import beginning
 from airflow_provider_runway.triggers import deferral, direct_start, results
+from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
@@ -49,7 +50,8 @@ class RunwayTaskSensor(BaseSensorOperator):
     :param deferrable: Wait in the triggerer, without a worker. From Airflow 3.3 on, an unmapped sensor starts
         and ends there too and needs no worker process at all, unless it has ``outlets`` or other things that
         only a worker does; the default is ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two looks, or a ``timedelta``; ``None`` adapts to the kind of task.
+    :param poke_interval: Seconds between two looks (at least 1), or a ``timedelta``; ``None`` adapts to the
+        kind of task.
     :param timeout: Seconds from the start of the wait to the video, or a ``timedelta``. As with every sensor,
         running into it is not retried, and ``soft_fail`` makes it a skip.
     """
@@ -223,7 +225,7 @@ class RunwayTaskSensor(BaseSensorOperator):
     ) -> float:
         if self._poller is None or self.poll_interval is not None or self.exponential_backoff:
             interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
-            return interval
+            return max(SHORTEST_INTERVAL, interval)
         # Not past the sensor's own timeout, of which the poller knows nothing.
         left: float = self.timeout - run_duration()
         return max(0.0, min(self._poller.next_delay(time.time()), left))

@@ -64,5 +64,5 @@ def _let_schedules_run(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
     record = poller.DURATIONS.record
     learned = vars(poller.DURATIONS)
     monkeypatch.setattr(poller, "seconds_to_next_look", faster)
-    monkeypatch.setitem(learned, "record", lambda kind, seconds: record(kind, seconds * speed))
+    monkeypatch.setitem(learned, "record", lambda kind, seconds, _=1.0: record(kind, seconds * speed))
     monkeypatch.setitem(learned, "_seen", {})

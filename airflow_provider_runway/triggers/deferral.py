@@ -35,7 +35,7 @@ def defer(
     :param runway_task_id: The Runway task ID.
     :param model: ``runway`` or ``aleph``.
     :param runway_conn_id: The connection's ID.
-    :param poll_interval: Seconds between two looks; ``None`` adapts.
+    :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts.
     :param started_at: When the Runway task was submitted or the wait began, epoch seconds.
     :param end_time: The wait's deadline, epoch seconds.
     :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.

@@ -37,7 +37,7 @@ class RunwayTaskTrigger(BaseTrigger):
     :param runway_task_id: The Runway task ID.
     :param runway_conn_id: The connection's ID.
     :param model: ``runway`` (generate, extend) or ``aleph``.
-    :param poll_interval: Seconds between two looks; ``None`` adapts to the kind of task.
+    :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts to the kind of task.
     :param end_time: The deadline in epoch seconds; ``None`` means an hour after ``started_at``. Wall-clock,
         because the trigger may go on in another process.
     :param started_at: When the Runway task was submitted or the wait began, in epoch seconds; ``None`` means
@@ -154,7 +154,7 @@ class RunwaySensorTrigger(RunwayTaskTrigger):
     :param upstream: That task: its ``task_id`` and the ``key`` of its XCom.
     :param runway_conn_id: The connection's ID.
     :param model: ``runway`` (generate, extend) or ``aleph``.
-    :param poll_interval: Seconds between two looks; ``None`` adapts to the kind of task.
+    :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts to the kind of task.
     :param timeout: The sensor's ``timeout`` in seconds.
     """
 

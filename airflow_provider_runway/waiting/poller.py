@@ -18,6 +18,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskNotFoundError,
     RunwayTimeoutError,
 )
+from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL
 from airflow_provider_runway.waiting.backoff import LONGEST_BACKOFF, backoff
 from airflow_provider_runway.waiting.ending import WaitEnd
 from airflow_provider_runway.waiting.schedule import Durations, seconds_to_next_look
@@ -42,12 +43,15 @@ class Poller:
     :param end_time: The deadline in epoch seconds. Wall-clock, because the wait may go on in another process.
     :param started_at: When the task was submitted or, where that is not known, when the wait began; epoch
         seconds.
-    :param poll_interval: Seconds between two looks, kept to exactly; ``None`` follows the kind of task.
+    :param poll_interval: Seconds between two looks, at least 1, kept to exactly; ``None`` follows the kind of
+        task.
     :param kind: The kind of task, where the wait begins with its submission; ``None`` where it was submitted
         before, nobody knows when: then the first look comes at once and tells.
     :param durations: How long tasks take, and where to learn it.
     :param grace_from: From when on the grace of an unknown ID counts, in epoch seconds; ``None`` means from
         the first answer, since one stray answer must not end a wait that was taken up after a restart.
+    :param speed: How many times as fast as the real service the one is that is asked, a simulator: pauses and
+        graces of the default schedule are so many times shorter.
     """
 
     def __init__(
@@ -61,12 +65,14 @@ class Poller:
         kind: str | None = None,
         durations: Durations = DURATIONS,
         grace_from: float | None = None,
+        speed: float = 1.0,
     ) -> None:
         self.runway_task_id = runway_task_id
         self.model = model
         self.end_time = end_time
         self.started_at = started_at
-        self.poll_interval = poll_interval
+        self.poll_interval = None if poll_interval is None else max(SHORTEST_INTERVAL, poll_interval)
+        self.speed = speed
         self.state: TaskState | None = None
         self.failures = 0
         self.news: str | None = None
@@ -119,7 +125,7 @@ class Poller:
         self.news = None
         unknown_id = isinstance(error, RunwayTaskNotFoundError)
         self._known_at = now if self._known_at is None else self._known_at
-        in_grace = unknown_id and now < self._known_at + GRACE
+        in_grace = unknown_id and now < self._known_at + GRACE / self.speed
         if not isinstance(error, RunwayConnectionNotFoundError):
             self._no_connection_since = None
         elif self._no_connection_since is None:
@@ -167,21 +173,25 @@ class Poller:
         return self._adaptive_delay(now)
 
     def _adaptive_delay(self, now: float) -> float:
-        usual = self._durations.usual(self._kind or ("aleph" if self.model == "aleph" else "generate"))
+        kind = self._kind or ("aleph" if self.model == "aleph" else "generate")
+        usual = self._durations.usual(kind, self.speed)
         if self._not_before is None:
             # Nobody said when it was submitted, so it may be ready any time.
-            return seconds_to_next_look(usual, max(usual.earliest, now - self.started_at))
-        return max(0.0, seconds_to_next_look(usual, now - self._not_before))
+            age = max(usual.earliest, (now - self.started_at) * self.speed)
+        else:
+            # The clocks of two machines may differ.
+            age = max(0.0, now - self._not_before) * self.speed
+        return seconds_to_next_look(usual, age) / self.speed
 
     def _learn(self, task: RunwayTask, now: float) -> None:
         if self._not_before is None or self._looked_at is None:
             # It was ready at the first look: nobody saw when it became so.
             return
         kind = self._kind or _kind_of(task)
-        pause = self._durations.usual(kind).pause
+        pause = self._durations.usual(kind, self.speed).pause / self.speed
         # It became ready between the last look and this one; after a long pause, rather towards its end.
         ready_at = now - min(now - self._looked_at, 3 * pause) / 2
-        self._durations.record(kind, ready_at - self._not_before)
+        self._durations.record(kind, (ready_at - self._not_before) * self.speed, self.speed)
 
     def _timeout(self, task: RunwayTask | None) -> WaitEnd:
         waited = self.end_time - self.started_at

@@ -56,25 +56,27 @@ class Durations:
     """What this process knows of how long tasks take."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, deque[float]] = {}
+        self._seen: dict[tuple[str, float], deque[float]] = {}
 
-    def record(self, kind: str, seconds: float) -> None:
+    def record(self, kind: str, seconds: float, speed: float = 1.0) -> None:
         """
         Learn from a task that has its video.
 
         :param kind: The kind of task, one of :data:`KNOWN_BEFOREHAND`.
-        :param seconds: How long it was generated.
+        :param seconds: How long it was generated, or would have been by the real service.
+        :param speed: How many times as fast the one is that was asked: a simulator says nothing of another.
         """
-        self._seen.setdefault(kind, deque(maxlen=_MEMORY)).append(max(0.0, seconds))
+        self._seen.setdefault((kind, speed), deque(maxlen=_MEMORY)).append(max(0.0, seconds))
 
-    def usual(self, kind: str) -> Usual:
+    def usual(self, kind: str, speed: float = 1.0) -> Usual:
         """
         Return when tasks of a kind usually end.
 
         :param kind: The kind of task; an unknown one counts as ``generate``.
+        :param speed: How many times as fast the one is that is asked.
         """
         before = KNOWN_BEFOREHAND.get(kind, KNOWN_BEFOREHAND["generate"])
-        seen = sorted(self._seen.get(kind, ()))
+        seen = sorted(self._seen.get((kind, speed), ()))
         if len(seen) < _ENOUGH:
             return before
         # One straggler in twenty must not widen the pauses for all.

@@ -239,12 +239,12 @@ def test_the_cap_of_the_connection_spaces_its_look_ups(
     assert sum(clock.slept) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("interval", [0.2, 0.5])
+@pytest.mark.parametrize("interval", [1.0, 1.5])
 def test_a_fixed_interval_is_kept_to_over_http(
     recorder: Recorder, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, interval: float
 ) -> None:
     connect(host=recorder.url, extra={"max_lookups_per_second": 0})
-    states = iter(["generating"] * 10 + ["fail"])
+    states = iter(["generating"] * 3 + ["fail"])
     recorder.answer = lambda request: envelope({"taskId": "1", "state": next(states)})
     now, moments, delays = time.time(), [], []
     original = Poller.next_delay
@@ -259,7 +259,7 @@ def test_a_fixed_interval_is_kept_to_over_http(
     asyncio.run(RunwayTaskTrigger("1", poll_interval=interval, started_at=now).wait())
     assert delays[0] == 0.0
     # A look takes time itself; what it took is taken off the pause, so that looks do not drift apart.
-    assert len(delays) == 11
+    assert len(delays) == 4
     assert all(0.0 <= delay <= interval for delay in delays)
     planned = [moment + delay for moment, delay in zip(moments, delays, strict=True)]
     for earlier, later in itertools.pairwise(planned[1:]):

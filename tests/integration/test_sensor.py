@@ -306,6 +306,16 @@ def test_with_soft_fail_a_deferrable_sensor_skips_whoever_sees_the_failure(
         run(sensor(task_id, deferrable=True, soft_fail=True), context)
 
 
+@pytest.mark.parametrize("interval", [0, 0.01])
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_no_sensor_looks_more_often_than_once_a_second(
+    runway_simulator: Simulator, context: Any, mode: str, interval: float
+) -> None:
+    waiting = sensor(submit(runway_simulator), mode=mode, poke_interval=interval)
+    assert not waiting.poke(context)
+    assert waiting._get_next_poke_interval(0.0, lambda: 0.0, 1) == 1
+
+
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 def test_a_server_that_asks_for_a_day_does_not_move_the_sensors_timeout(
     recorder: Recorder, connect: Callable[..., str], context: Any, monkeypatch: pytest.MonkeyPatch, mode: str
@@ -338,7 +348,7 @@ def test_bad_input_is_refused_before_any_request(
     assert recorder.requests == []
 
 
-@pytest.mark.parametrize(("interval", "slept"), [(None, 0.01), (0.02, 0.02), (timedelta(seconds=0.03), 0.03)])
+@pytest.mark.parametrize(("interval", "slept"), [(None, 0.01), (1.2, 1.2), (timedelta(seconds=1.3), 1.3)])
 def test_the_pause_between_two_looks_adapts_unless_one_is_chosen(
     recorder: Recorder,
     connect: Callable[..., str],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from itertools import cycle
 from typing import Any
 
@@ -178,11 +179,44 @@ def test_the_pause_adapts_to_the_kind_of_task_and_its_age() -> None:
     assert aleph.next_delay(old) > video.next_delay(old)
 
 
-@pytest.mark.parametrize("interval", [0.5, 7.0, 600.0])
+@pytest.mark.parametrize("interval", [1.0, 7.0, 600.0])
 def test_a_chosen_interval_is_kept(interval: float) -> None:
     wait = poller(poll_interval=interval)
     wait.on_task(task(TaskState.GENERATING), START + 1)
     assert wait.next_delay(START + 1) == interval
+
+
+@pytest.mark.parametrize("interval", [0.0, 0.01, 0.99])
+def test_nobody_looks_more_often_than_once_a_second(interval: float) -> None:
+    wait = poller(poll_interval=interval)
+    wait.on_task(task(TaskState.GENERATING), START + 1)
+    assert wait.next_delay(START + 1) == 1
+
+
+@pytest.mark.parametrize("speed", [1.0, 20.0, 200.0])
+def test_a_new_task_of_a_fast_simulator_may_be_unknown_for_as_much_shorter(speed: float) -> None:
+    wait = poller(speed=speed)
+    for now in (START, START + 85 / speed):
+        assert wait.on_error(RunwayTaskNotFoundError("unknown"), now) is None
+    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 95 / speed) is not None
+
+
+def test_a_chosen_interval_is_kept_however_fast_the_simulator_is() -> None:
+    wait = poller(poll_interval=5.0, speed=200.0)
+    wait.on_task(task(TaskState.GENERATING), START + 1)
+    assert wait.next_delay(START + 1) == 5
+
+
+@pytest.mark.parametrize("ahead", [1.0, 3600.0])
+def test_a_task_from_the_future_is_one_that_began_just_now(ahead: float) -> None:
+    """The clock of the machine that submitted it, or kie.ai's, is ahead of this one's."""
+    submitted = poller(kind="generate", started_at=START + ahead, durations=Durations())
+    assert submitted.next_delay(START) <= 40
+    created = poller(durations=Durations())
+    created.on_task(
+        task(TaskState.GENERATING, created_at=datetime.fromtimestamp(START + ahead, timezone.utc)), START
+    )
+    assert created.next_delay(START) <= 40
 
 
 def test_the_last_look_is_at_the_deadline() -> None:

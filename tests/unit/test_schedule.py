@@ -35,6 +35,7 @@ def watch(
     poll_interval: float | None = None,
     durations: Durations | None = None,
     started_after: float = 0.0,
+    speed: float = 1.0,
 ) -> Watched:
     """Wait for a task that is generated for ``ready_after`` seconds once it has left the queue."""
     begun = START + started_after
@@ -46,6 +47,7 @@ def watch(
         poll_interval=poll_interval,
         kind=kind,
         durations=durations or Durations(),
+        speed=speed,
     )
     ready_at = START + queued_for + ready_after
     now, looks = begun, []
@@ -149,6 +151,23 @@ def test_one_kind_learns_nothing_from_another() -> None:
     for _ in range(40):
         watch(300, kind="extend", durations=durations)
     assert durations.usual("generate-5s-720p") == KNOWN_BEFOREHAND["generate-5s-720p"]
+
+
+@pytest.mark.parametrize("speed", [20.0, 200.0])
+def test_a_simulator_that_is_faster_is_waited_for_as_much_faster(chance: random.Random, speed: float) -> None:
+    durations = Durations()
+    waits = [watch(chance.uniform(30, 45) / speed, speed=speed, durations=durations) for _ in range(400)]
+    assert statistics.median(wait.delay for wait in waits) <= 1.5 / speed
+    assert max(wait.looks[0] for wait in waits) < 45 / speed
+    assert statistics.mean(len(wait.looks) for wait in waits) <= 6
+
+
+def test_one_service_learns_nothing_from_another_that_is_faster() -> None:
+    durations = Durations()
+    for _ in range(40):
+        watch(300 / 20, kind="extend", speed=20, durations=durations)
+    assert durations.usual("extend") == KNOWN_BEFOREHAND["extend"]
+    assert durations.usual("extend", 20) != KNOWN_BEFOREHAND["extend"]
 
 
 @pytest.mark.parametrize("interval", [5.0, 10.0, 30.0, 60.0])
