@@ -171,7 +171,7 @@ class RunwaySubmitOperator(BaseOperator):
                 journal, hook, request, first_tried_at=first_tried_at, refusals=refusals
             )
         runway_task_id = self._runway_task_id = submission.runway_task_id or ""
-        context["ti"].xcom_push(key=results.TASK_ID_KEY, value=runway_task_id)
+        self._push_submission(context, request, runway_task_id)
         if not self.wait_for_completion:
             return runway_task_id
         if finished is not None:
@@ -310,7 +310,9 @@ class RunwaySubmitOperator(BaseOperator):
                     deferral.pause(self, pause, first_tried_at=first_tried_at, refusals=refusals)
             else:
                 self.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
-                return journal.accepted(submission, runway_task_id)
+                submission = journal.accepted(submission, runway_task_id)
+                results.count_submission(request)
+                return submission
             time.sleep(pause)
 
     def _check_credits(self, at_least: float) -> None:
@@ -322,11 +324,17 @@ class RunwaySubmitOperator(BaseOperator):
                 f"min_credits={at_least:g}: the account has {left:g} left. Nothing was submitted."
             )
 
-    def _finish(self, context: Context, task: RunwayTask) -> str:
+    def _push_submission(self, context: Context, request: RunwayRequest, runway_task_id: str) -> None:
+        ti: Any = context["ti"]
         try:
-            price = self.build_request().price
-        except RunwayError:
-            # The arguments were rendered anew, and something that they name may be gone by now.
-            price = None
-        results.push_result(context, task, price=price)
+            for key, value in results.submission_of(request, runway_task_id).items():
+                ti.xcom_push(key=key, value=value)
+        except Exception:
+            # It is paid for, and the ID is in the store: nothing that a failed try could make better.
+            self.log.exception(
+                "Runway task %s: keep this ID, which cannot be pushed as an XCom", runway_task_id
+            )
+
+    def _finish(self, context: Context, task: RunwayTask) -> str:
+        results.push_result(context, task)
         return task.task_id

@@ -1,4 +1,4 @@
-"""What a wait leaves behind: XComs and a metric."""
+"""What a submission and a wait leave behind: XComs, and what they cost."""
 
 from __future__ import annotations
 
@@ -8,49 +8,59 @@ from airflow_provider_runway.api.requests import ALEPH_PRICE
 from airflow_provider_runway.compat import Stats
 
 if TYPE_CHECKING:
+    from airflow_provider_runway.api.requests import RunwayRequest
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Context
 
 #: XCom key of the Runway task ID: pushed as soon as there is one, so that it survives a failure of the task.
 TASK_ID_KEY = "runway_task_id"
+#: XCom key of the cost in credits: by the price list from the submission on, as kie.ai says after a wait.
+COST_KEY = "credits_consumed"
 
 
-def result_of(task: RunwayTask, *, price: float | None = None) -> dict[str, Any]:
+def submission_of(request: RunwayRequest, runway_task_id: str) -> dict[str, Any]:
     """
-    Return the XComs of a finished task: ``video_url``, ``image_url``, ``video_id`` and, where known, its
-    cost.
+    Return the XComs of a submission: the Runway task ID and, where there is a price, its cost.
+
+    :param request: What was submitted.
+    :param runway_task_id: The Runway task ID.
+    """
+    cost = {} if request.price is None else {COST_KEY: request.price}
+    return {TASK_ID_KEY: runway_task_id, **cost}
+
+
+def count_submission(request: RunwayRequest) -> None:
+    """
+    Count what a submission costs in Airflow's metric ``runway.credits_consumed``: once, where it is paid for,
+    however many wait for it later.
+
+    :param request: What was submitted.
+    """
+    if request.price is not None:
+        Stats.incr("runway.credits_consumed", count=round(request.price), tags={"model": request.model})
+
+
+def result_of(task: RunwayTask) -> dict[str, Any]:
+    """
+    Return the XComs of a finished task: of ``video_url``, ``image_url``, ``video_id`` and its cost those that
+    are known. None of them is ``None``, which Airflow 3.0 refuses as an XCom.
 
     :param task: The Runway task.
-    :param price: What such a task costs by the price table, for where kie.ai does not say.
     """
-    if price is None and task.model == "aleph":
-        price = ALEPH_PRICE
-    cost = price if task.credits_consumed is None else task.credits_consumed
-    result: dict[str, Any] = {key: getattr(task, key) for key in ("video_url", "image_url", "video_id")}
-    return result if cost is None else {**result, "credits_consumed": cost}
+    cost = task.credits_consumed
+    if cost is None and task.model == "aleph":
+        cost = ALEPH_PRICE
+    result = {key: getattr(task, key) for key in ("video_url", "image_url", "video_id")} | {COST_KEY: cost}
+    return {key: value for key, value in result.items() if value is not None}
 
 
-def count_cost(task: RunwayTask, cost: float | None) -> None:
+def push_result(context: Context, task: RunwayTask) -> None:
     """
-    Count what a task cost in Airflow's metric ``runway.credits_consumed``.
-
-    :param task: The Runway task.
-    :param cost: Its cost in credits, if known.
-    """
-    if cost is not None:
-        Stats.incr("runway.credits_consumed", count=round(cost), tags={"model": task.model})
-
-
-def push_result(context: Context, task: RunwayTask, *, price: float | None = None) -> None:
-    """
-    Push the XComs of a finished task, and count its cost.
+    Push the XComs of a finished task.
 
     :param context: The Airflow context.
     :param task: The Runway task.
-    :param price: What such a task costs by the price table, for where kie.ai does not say.
     """
     ti: Any = context["ti"]
-    result = result_of(task, price=price)
-    for key, value in result.items():
+    for key, value in result_of(task).items():
         ti.xcom_push(key=key, value=value)
-    count_cost(task, result.get("credits_consumed"))

@@ -18,7 +18,7 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
-from airflow_provider_runway.triggers.results import count_cost, result_of
+from airflow_provider_runway.triggers.results import result_of
 from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN, WaitEnd, cannot_be_cancelled
 from airflow_provider_runway.waiting.poller import Poller
 
@@ -213,5 +213,4 @@ class RunwaySensorTrigger(RunwayTaskTrigger):
         results = {"return_value": end.task.video_url, **result_of(end.task)}
         for key, value in results.items():
             await XCom.aset(key, value, task_id=ti.task_id, map_index=-1, **where)
-        count_cost(end.task, results.get("credits_consumed"))
         yield TaskSuccessEvent()

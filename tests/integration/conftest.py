@@ -90,6 +90,7 @@ class TaskInstance:
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         json.dumps(value)
+        assert value is not None, "Airflow 3.0 refuses it"
         self.xcoms[key] = value
 
     def xcom_pull(self, *_: Any, key: str = "return_value", **__: Any) -> Any:

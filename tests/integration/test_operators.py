@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from airflow_provider_runway.operators.runway import (
     RunwayGenerateOperator,
     RunwayUploadOperator,
 )
+from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from tests.integration.conftest import TaskInstance
@@ -83,7 +85,7 @@ def test_all_three_submit_and_return_the_task_id(
     for operator in (GENERATE, EXTEND, ALEPH):
         runway_task_id = operator.execute(context)
         assert runway_task_id == runway_simulator.creations[-1]["task_id"]
-        assert ti.xcoms == {"runway_task_id": runway_task_id}
+        assert ti.xcoms.pop("runway_task_id") == runway_task_id
     assert [task["kind"] for task in runway_simulator.tasks] == ["generate", "extend", "aleph"]
     assert {task["generation"] for task in runway_simulator.tasks} == {api}
     assert all(task["lookups"] == 0 for task in runway_simulator.tasks)
@@ -170,6 +172,87 @@ def test_waiting_deferred_ends_with_the_same(
     assert operator.execute_complete(context, event_of(deferral)) == runway_task_id
     assert ti.xcoms["video_url"].endswith(".mp4")
     assert len(runway_simulator.creations) == 1
+
+
+def test_what_a_video_costs_is_an_xcom_of_the_task_that_submitted_it_from_then_on(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance
+) -> None:
+    for operator, price in ((GENERATE, 12.0), (ALEPH, 110.0)):
+        ti.xcoms.clear()
+        operator.execute(context)
+        assert ti.xcoms["credits_consumed"] == price
+
+
+def test_what_kie_ai_says_of_the_cost_comes_before_the_price_list(
+    runway_simulator: Simulator, connect: Callable[..., str], context: Any, ti: TaskInstance
+) -> None:
+    connect(host=runway_simulator.url, extra={"api": "market"})
+    parent = GENERATE.execute(context)
+    runway_simulator.advance(600)
+    ti.xcoms.clear()
+    finish(
+        RunwayExtendOperator(task_id="extend", parent_task_id=parent, prompt="on", wait_for_completion=True),
+        context,
+    )
+    assert ti.xcoms["credits_consumed"] == runway_simulator.creations[1]["credits"]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_video_is_counted_once_however_many_wait_for_it(
+    runway_simulator: Simulator, context: Any, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    counted: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        "airflow_provider_runway.triggers.results.Stats",
+        SimpleNamespace(incr=lambda name, count, tags: counted.append((name, count))),
+    )
+    operator = RunwayGenerateOperator(
+        task_id="generate", prompt="A boat", duration=10, wait_for_completion=True, deferrable=deferrable
+    )
+    runway_task_id = finish(operator, context)
+    RunwayTaskSensor(task_id="wait", runway_task_id=runway_task_id).execute(context)
+    assert counted == [("runway.credits_consumed", 30)]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_what_kie_ai_does_not_send_is_no_xcom_rather_than_none(
+    runway_simulator: Simulator, context: Any, ti: TaskInstance, deferrable: bool
+) -> None:
+    finish(
+        RunwayAlephOperator(
+            task_id="aleph",
+            prompt="As a watercolour",
+            video_url="https://example.com/v.mp4",
+            wait_for_completion=True,
+            deferrable=deferrable,
+        ),
+        context,
+    )
+    assert ti.xcoms["video_url"].endswith(".mp4")
+    assert "video_id" not in ti.xcoms
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_paid_video_is_not_given_up_because_its_id_cannot_be_pushed(
+    runway_simulator: Simulator,
+    context: Any,
+    ti: TaskInstance,
+    caplog: pytest.LogCaptureFixture,
+    deferrable: bool,
+) -> None:
+    def out_of_reach(**_: Any) -> None:
+        raise ConnectionError("the API server does not answer")
+
+    operator = RunwayGenerateOperator(
+        task_id="generate", prompt="A boat", wait_for_completion=deferrable, deferrable=deferrable
+    )
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(ti, "xcom_push", out_of_reach)
+        event = event_of(deferred(operator, context)) if deferrable else operator.execute(context)
+    (creation,) = runway_simulator.creations
+    assert creation["task_id"] in caplog.text
+    result = operator.execute_complete(context, event) if deferrable else event
+    assert result == creation["task_id"]
 
 
 def test_deferrable_without_waiting_submits_only(runway_simulator: Simulator, context: Any) -> None:
