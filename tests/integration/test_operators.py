@@ -237,7 +237,7 @@ def test_a_paid_video_is_not_given_up_because_its_id_cannot_be_pushed(
     runway_simulator: Simulator,
     context: Any,
     ti: TaskInstance,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
     deferrable: bool,
 ) -> None:
     def out_of_reach(**_: Any) -> None:
@@ -250,7 +250,7 @@ def test_a_paid_video_is_not_given_up_because_its_id_cannot_be_pushed(
         patches.setattr(ti, "xcom_push", out_of_reach)
         event = event_of(deferred(operator, context)) if deferrable else operator.execute(context)
     (creation,) = runway_simulator.creations
-    assert creation["task_id"] in caplog.text
+    assert creation["task_id"] in capsys.readouterr().out
     result = operator.execute_complete(context, event) if deferrable else event
     assert result == creation["task_id"]
 
