@@ -57,7 +57,7 @@ chaos: venv ## kill all processes of a real Airflow at random, and count charges
 chaos-short: venv ## a few minutes of the same
 	@.venv/bin/python -m tests.chaos --short $(FLAGS)
 
-benchmark: venv-benchmark ## this package beside other providers (about an hour); FLAGS=--quick for a try
+benchmark: venv-benchmark ## this package beside other providers (half an hour); FLAGS=--quick for a try
 	.venv-benchmark/bin/python -m benchmarks $(FLAGS)
 
 lint: venv ## style and types
@@ -93,4 +93,4 @@ clean: ## remove everything that these commands have made
 	for environment in .venv .venv-2.11 .venv-benchmark; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
-	rm -rf .demo .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .demo .chaos .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The same wait many times at once in a full Airflow, written in three ways: what it costs in workers."""
+"""Many waits at once in a full Airflow, written in several ways: what each costs in workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -14,48 +16,93 @@ from typing import Any
 
 from benchmarks.local_server import LocalServer
 from benchmarks.server import Task
-from benchmarks.tables import table
+from benchmarks.tables import Found, table
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.processes import HarnessError
 
-#: Row to its import and its sensor.
-WAYS = {
-    "ours, default": (
-        "from airflow_provider_runway.sensors.runway import RunwayTaskSensor",
-        "RunwayTaskSensor(task_id=name, runway_task_id=runway_task_id, deferrable=True)",
-    ),
-    "`HttpSensor`, deferrable, 5 s": (
-        "from airflow.providers.http.sensors.http import HttpSensor",
-        'HttpSensor(task_id=name, endpoint=f"ready/{runway_task_id}", deferrable=True, poke_interval=5)',
-    ),
-    "`HttpSensor`, `mode='reschedule'`, 5 s": (
-        "from airflow.providers.http.sensors.http import HttpSensor",
-        'HttpSensor(task_id=name, endpoint=f"ready/{runway_task_id}", mode="reschedule", poke_interval=5)',
-    ),
-}
+NOT_OVER = "not over in time"
+
+
+@dataclass(frozen=True)
+class Way:
+    """
+    A way to wait.
+
+    :param title: The row's.
+    :param imports: A line of the DAG file.
+    :param tasks: Lines of the DAG file, for Runway task IDs in ``ids``.
+    :param submits: Whether its tasks submit videos of their own instead of waiting for those.
+    """
+
+    title: str
+    imports: str
+    tasks: str
+    submits: bool = False
+
+
+_SENSOR = "from airflow_provider_runway.sensors.runway import RunwayTaskSensor"
+_OPERATOR = "from airflow_provider_runway.operators.runway import RunwayGenerateOperator"
+_HTTP = "from airflow.providers.http.sensors.http import HttpSensor"
+
+OURS = "ours: sensor"
+PEER = "`HttpSensor`, deferrable, 5 s"
+PEER_RESCHEDULE = "`HttpSensor`, `mode='reschedule'`, 5 s"
+
+WAYS = [
+    Way(OURS, _SENSOR, "[RunwayTaskSensor(task_id=f'wait_{i}', runway_task_id=id, deferrable=True) "
+        "for i, id in enumerate(ids)]"),
+    Way("ours: mapped sensor", _SENSOR, "RunwayTaskSensor.partial(task_id='wait', deferrable=True)"
+        ".expand(runway_task_id=ids)"),
+    Way("ours: operator that submits and waits", _OPERATOR,
+        "[RunwayGenerateOperator(task_id=f'wait_{i}', prompt=f'Boat {i}', wait_for_completion=True, "
+        "deferrable=True) for i in range(len(ids))]", submits=True),
+    Way(PEER, _HTTP, "[HttpSensor(task_id=f'wait_{i}', endpoint=f'ready/{id}', deferrable=True, "
+        "poke_interval=5) for i, id in enumerate(ids)]"),
+    Way(PEER_RESCHEDULE, _HTTP, "[HttpSensor(task_id=f'wait_{i}', endpoint=f'ready/{id}', "
+        "mode='reschedule', poke_interval=5) for i, id in enumerate(ids)]"),
+]  # fmt: skip
 
 _DAG = """\
 from airflow.sdk import DAG
 {imports}
 
+ids = {ids!r}
 with DAG({dag_id!r}, schedule=None, max_active_tasks=1000):
-    for name, runway_task_id in {tasks!r}.items():
-        {sensor}
+    {tasks}
 """
+
+HEAD = [
+    "the wait",
+    "worker processes started",
+    "for one",
+    "held together",
+    "ready → downstream may start, p50",
+    "p95",
+    "succeeded",
+]
 
 #: A line of the API server's access log: each worker process asks once whether it may run its task, and says
 #: once how that ended.
 _REQUEST = re.compile(r"^(\S+Z) .*path=/execution/task-instances/([0-9a-f-]+)/(run|state) ")
 
 
-def run(*, sensors: int, patience: float) -> str:
+def run(
+    *,
+    tasks: int,
+    patience: float,
+    ways: list[Way] | None = None,
+    keep: Callable[[str], None] = lambda _: None,
+) -> Found:
     """
     Run each way in turn in one Airflow and return the table.
 
-    :param sensors: How many wait at once.
+    :param tasks: How many wait at once.
     :param patience: Seconds that each way has.
+    :param ways: The rows; ``None`` means all.
+    :param keep: Is given the table as far as it is known.
     """
-    rows = []
+    rows: list[list[str]] = []
+    facts: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="runway-benchmark-") as name:
         folder = Path(name)
         dags = folder / "dags"
@@ -66,59 +113,53 @@ def run(*, sensors: int, patience: float) -> str:
                 "http_default": {"conn_type": "http", "host": server.url},
             }
             with LocalAirflow(folder / "airflow", dags_folder=dags, connections=connections) as airflow:
-                for number, (title, (imports, sensor)) in enumerate(WAYS.items()):
-                    began = _log_size(airflow)
-                    # They are made while Airflow reads the DAG, and ready well after it has begun to wait.
-                    created_at = time.time() + 20
-                    tasks = [
-                        Task(created_at, created_at + 30 + 15 * index / sensors, index)
-                        for index in range(sensors)
-                    ]
-                    dag_id = f"way_{number}"
-                    (dags / f"{dag_id}.py").write_text(
-                        _DAG.format(
-                            imports=imports,
-                            dag_id=dag_id,
-                            tasks={f"wait_{task.number}": task.id for task in tasks},
-                            sensor=sensor,
-                        )
-                    )
-                    run_id = airflow.api.trigger_dag(dag_id)
-                    try:
-                        state = airflow.api.wait_for_run(dag_id, run_id, timeout=patience)
-                    except HarnessError:
-                        state = "not over in time"
-                    ends = _delays(airflow, dag_id, run_id, tasks)
-                    starts, held = _workers(airflow, began)
-                    rows.append(
-                        [
-                            title,
-                            str(starts),
-                            f"{starts / sensors:.1f}",
-                            f"{held:.0f} s",
-                            f"{median(ends):.1f} s" if ends else "",
-                            f"{ends[int(len(ends) * 0.95)]:.1f} s" if ends else "",
-                            f"{len(ends)} of {sensors} ({state})",
-                        ]
-                    )
+                for number, way in enumerate(ways or WAYS):
+                    rows.append(_run_way(airflow, way, f"way_{number}", dags, tasks, patience))
+                    facts[f"{way.title}, starts"] = rows[-1][1]
                     print(f"  {rows[-1]}", file=sys.stderr, flush=True)
-                    if state == "not over in time":
-                        airflow.api.request(
-                            "PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}
-                        )
-    head = [
-        "the wait",
-        "worker processes started",
-        "a sensor",
-        "held together",
-        "ready → downstream may start, p50",
-        "p95",
-        "succeeded",
-    ]
+                    keep(_text(rows, tasks))
+    return Found(_text(rows, tasks), facts)
+
+
+def _text(rows: list[list[str]], tasks: int) -> str:
     version = importlib.metadata.version("apache-airflow")
-    return f"### {sensors} sensors at once, Airflow {version}, LocalExecutor, 8 workers\n\n" + table(
-        head, rows
+    conditions = (
+        f"One row after another in one Airflow {version} with the LocalExecutor, 8 workers, one triggerer "
+        "and SQLite. Each video is ready 30 to 45 s after it was submitted: the sensors' about 20 s after "
+        "their DAG was written, an operator's by itself. Worker processes are counted by what they ask the "
+        "API server."
     )
+    return f"### {tasks} waits at once, Airflow {version}\n\n{conditions}\n\n{table(HEAD, rows)}"
+
+
+def _run_way(
+    airflow: LocalAirflow, way: Way, dag_id: str, dags: Path, count: int, patience: float
+) -> list[str]:
+    began = _log_size(airflow)
+    # They are made while Airflow reads the DAG, and ready well after it has begun to wait.
+    created_at = time.time() + 20
+    tasks = [Task(created_at, created_at + 30 + 15 * index / count, index) for index in range(count)]
+    (dags / f"{dag_id}.py").write_text(
+        _DAG.format(imports=way.imports, dag_id=dag_id, ids=[task.id for task in tasks], tasks=way.tasks)
+    )
+    run_id = airflow.api.trigger_dag(dag_id)
+    try:
+        state = airflow.api.wait_for_run(dag_id, run_id, timeout=patience)
+    except HarnessError:
+        state = NOT_OVER
+    starts, held = _workers(airflow, began)
+    ends = _delays(airflow, dag_id, run_id, way, tasks)
+    if state == NOT_OVER:
+        airflow.api.request("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
+    return [
+        way.title,
+        str(starts),
+        f"{starts / count:.1f}",
+        f"{held:.0f} s",
+        f"{median(ends):.1f} s" if ends else "",
+        f"{ends[int(len(ends) * 0.95)]:.1f} s" if ends else "",
+        f"{len(ends)} of {count}" + ("" if state == "success" else f" ({state})"),
+    ]
 
 
 def _log_size(airflow: LocalAirflow) -> int:
@@ -143,12 +184,17 @@ def _workers(airflow: LocalAirflow, began: int) -> tuple[int, float]:
     return starts, held
 
 
-def _delays(airflow: LocalAirflow, dag_id: str, run_id: str, tasks: list[Task]) -> list[float]:
-    """Return, sorted, the seconds from when a task was ready to when its sensor had succeeded."""
-    ready_at = {f"wait_{task.number}": task.ready_at for task in tasks}
-    return sorted(
-        datetime.fromisoformat(instance["end_date"].replace("Z", "+00:00")).timestamp()
-        - ready_at[instance["task_id"]]
-        for instance in airflow.api.task_instances(dag_id, run_id)
-        if instance["state"] == "success"
-    )
+def _delays(airflow: LocalAirflow, dag_id: str, run_id: str, way: Way, tasks: list[Task]) -> list[float]:
+    """Return, sorted, the seconds from when a task was ready to when the one that waited had succeeded."""
+    ends = []
+    for instance in airflow.api.task_instances(dag_id, run_id):
+        if instance["state"] != "success":
+            continue
+        name, index = instance["task_id"], instance["map_index"]
+        if way.submits:
+            task = Task.from_id(str(airflow.api.xcom(dag_id, run_id, name, map_index=index)))
+        else:
+            task = tasks[index if index >= 0 else int(name.rpartition("_")[2])]
+        ended = datetime.fromisoformat(instance["end_date"].replace("Z", "+00:00")).timestamp()
+        ends.append(ended - task.ready_at)
+    return sorted(ends)

@@ -1,7 +1,8 @@
 """The service that all sides ask: small and fast, so that the clients are what is measured.
 
 It keeps nothing: a task's ID says when the task was made and when it is ready. It answers as kie.ai does, as
-dbt Cloud does, and in the way of the HTTP provider's sensor, for which 404 means "not yet".
+dbt Cloud does, and in the way of the HTTP provider's sensor, for which 404 means "not yet". What is
+submitted is ready after 30 to 45 s.
 
     python -m benchmarks.server --port 8900 [--certificate FILE --key FILE]
 """
@@ -11,13 +12,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import signal
 import ssl
 import sys
 import time
+from collections import Counter
 from typing import NamedTuple
 
-import uvloop
+_LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 
 #: What a look-up at kie.ai was seen to answer, and what it has once the video is there.
 _GENERATING = {
@@ -85,19 +88,45 @@ def answer(path: str, now: float) -> tuple[int, bytes]:
     return 200, json.dumps({"status": {"code": 200, "is_success": True}, "data": data}).encode()
 
 
+def create(number: int, now: float) -> bytes:
+    """
+    Return the body of the answer to a creation.
+
+    :param number: How many there were before.
+    :param now: The time, epoch seconds.
+    """
+    task = Task(now, now + 30 + 15 * (number % 200) / 200, number)
+    return json.dumps({"code": 200, "msg": "success", "data": {"taskId": task.id}}).encode()
+
+
 class Counters:
     """What the server saw since they were last read."""
 
     def __init__(self) -> None:
         self.looks = 0
+        self.creations = 0
         self.connections = 0
         self.cpu = time.process_time()
+        self.by_second: Counter[int] = Counter()
+
+    def count(self, now: float) -> None:
+        """Count a look.
+
+        :param now: The time, epoch seconds.
+        """
+        self.looks += 1
+        self.by_second[int(now)] += 1
 
     def read(self) -> bytes:
         """Return them as JSON, and begin afresh."""
         now = time.process_time()
-        seen = {"looks": self.looks, "connections": self.connections, "cpu": now - self.cpu}
-        self.looks, self.connections, self.cpu = 0, 0, now
+        seen = {
+            "looks": self.looks,
+            "looks_by_second": self.by_second,
+            "connections": self.connections,
+            "cpu": now - self.cpu,
+        }
+        self.looks, self.connections, self.cpu, self.by_second = 0, 0, now, Counter()
         return json.dumps(seen).encode()
 
 
@@ -116,13 +145,23 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while b"\r\n\r\n" in self._received and self._transport:
-            head, _, self._received = self._received.partition(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1].decode()
+            head, _, rest = self._received.partition(b"\r\n\r\n")
+            method, path, _ = head.decode("latin-1").split(" ", 2)
+            if method == "POST":
+                length = int(_LENGTH.search(head)[1])  # type: ignore[index]
+                if len(rest) < length:
+                    return
+                rest = rest[length:]
+            self._received = rest
+            now = time.time()
             if path == "/counters":
                 status, body = 200, self._counters.read()
+            elif method == "POST":
+                status, body = 200, create(self._counters.creations, now)
+                self._counters.creations += 1
             else:
-                self._counters.looks += 1
-                status, body = answer(path, time.time())
+                self._counters.count(now)
+                status, body = answer(path, now)
             self._transport.write(
                 b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
                 % (status, b"OK" if status == 200 else b"Not Found", len(body), body)
@@ -154,6 +193,9 @@ def main() -> None:
     if options.certificate:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.certificate, options.key)
+    # Here, so that the rest of this module is good for an environment without it.
+    import uvloop
+
     uvloop.install()
     try:
         asyncio.run(serve(options.port, tls))

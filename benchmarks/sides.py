@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
 from typing import Any
 
 from benchmarks.server import Task
@@ -40,28 +42,82 @@ async def _first_event(trigger: Any) -> Any:
     raise RuntimeError("the trigger ended without an event")
 
 
-def floor(*, host: str, scheme: str, authority: str | None, interval: float | None) -> Side:
-    """A bare loop over one shared aiohttp session: no Airflow, no checks, no errors handled."""
+def floor(
+    *,
+    host: str,
+    scheme: str,
+    authority: str | None,
+    interval: float | None,
+    kind: str | None = "generate-5s-720p",
+) -> Side:
+    """A bare loop over one shared aiohttp session: no Airflow, no checks, no errors handled.
+
+    It looks when this package does: every ``interval`` seconds or, without one, at the moments of its default
+    schedule, which are worked out before anything is measured.
+    """
     import ssl
 
     import aiohttp
 
     url = f"{scheme}://{host}/api/v1/runway/record-detail"
+    # The context and the limit of connections that this package has, too.
     context = ssl.create_default_context(cafile=authority)
-    pause = interval or 5.0
+    schedule = {} if interval else _default_schedule(kind)
     shared: list[aiohttp.ClientSession] = []
 
     async def wait(task: Task) -> Any:
         if not shared:
             shared.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50, ssl=context)))
+        pauses = iter(schedule.get(round(10 * (task.ready_at - task.created_at)), ()))
+        if not interval:
+            await asyncio.sleep(next(pauses, 0.0))
         while True:
             async with shared[0].get(url, params={"taskId": task.id}) as response:
                 answer = json.loads(await response.read())
             if answer["data"]["state"] == "success":
                 return answer
-            await asyncio.sleep(pause)
+            await asyncio.sleep(interval or next(pauses, 2.0))
 
     return wait
+
+
+def floor_sensor(**where: Any) -> Side:
+    """The bare loop at the moments at which this package's sensor looks."""
+    return floor(**where, kind=None)
+
+
+def _default_schedule(kind: str | None) -> dict[int, list[float]]:
+    """Return the pauses before each look at a task, by the tenths of a second after which it is ready."""
+    from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+    from airflow_provider_runway.waiting.poller import Poller
+    from airflow_provider_runway.waiting.schedule import Durations
+
+    durations, schedule = Durations(), {}
+    lengths = list(range(1, 501))
+    # What is learned comes from those that the benchmark asks for.
+    random.Random(5).shuffle(lengths)
+    for length in sorted(lengths, key=lambda tenths: not 300 <= tenths <= 450):
+        ready_at = length / 10
+        poller = Poller(
+            runway_task_id="1",
+            model="runway",
+            end_time=1e9,
+            started_at=0.0,
+            kind=kind,
+            durations=durations,
+        )
+        now, pauses, is_ready = 0.0, [], False
+        while not is_ready:
+            pauses.append(poller.next_delay(now))
+            now += pauses[-1]
+            is_ready = now >= ready_at
+            created_at = datetime.fromtimestamp(0, timezone.utc)
+            state = TaskState.SUCCESS if is_ready else TaskState.GENERATING
+            video_url = "https://example.com/video.mp4" if is_ready else None
+            task = RunwayTask("1", "runway", state, video_url=video_url, created_at=created_at)
+            poller.on_task(task, now)
+        schedule[length] = pauses
+    return schedule
 
 
 def ours(
@@ -148,6 +204,7 @@ def dbt_cloud(*, host: str, scheme: str, authority: str | None, interval: float 
 
 SIDES: dict[str, Callable[..., Side]] = {
     "floor": floor,
+    "floor_sensor": floor_sensor,
     "ours": ours,
     "ours_sensor": ours_sensor,
     "http": http_provider,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import os
 import random
 import selectors
@@ -20,6 +21,8 @@ from benchmarks.server import Task
 
 #: Ready after so many seconds, uniformly.
 READY_AFTER = (30.0, 45.0)
+#: Of that, nothing but waiting, from so many seconds after the last start on.
+SETTLED_AFTER = 5.0
 
 
 class MeasuringSelector(selectors.EpollSelector):
@@ -58,6 +61,7 @@ async def measure(
     selector: MeasuringSelector,
     tasks: int,
     ready_after: tuple[float, float],
+    start_over: float,
     patience: float,
 ) -> dict[str, Any]:
     """
@@ -67,10 +71,19 @@ async def measure(
     :param selector: The loop's.
     :param tasks: How many there are.
     :param ready_after: Between how many seconds they are ready after their creation.
+    :param start_over: Seconds over which the starts are spread evenly; 0 means all at once.
     :param patience: Seconds after which waits that have not ended are given up.
     """
     numbers = random.Random(7)
     delays: list[float] = []
+    settled: dict[str, float] = {}
+
+    async def watch_settled(begin: float, end: float) -> None:
+        # From one whole second of the clock to another, as the server counts its looks.
+        await asyncio.sleep(begin - time.time())
+        settled["from"], used = begin, time.process_time()
+        await asyncio.sleep(end - time.time())
+        settled["to"], settled["cpu"] = end, time.process_time() - used
 
     async def one(task: Task) -> None:
         await side(task)
@@ -85,8 +98,15 @@ async def measure(
     await asyncio.sleep(0.1)
     selector.take()
     cpu, began = time.process_time(), time.monotonic()
+    window = (
+        math.ceil(time.time() + start_over + SETTLED_AFTER),
+        math.floor(time.time() + ready_after[0]),
+    )
+    watcher = asyncio.create_task(watch_settled(*window)) if window[0] < window[1] else None
     waits = []
     for number in range(tasks):
+        if (early := began + start_over * number / tasks - time.monotonic()) > 0:
+            await asyncio.sleep(early)
         created_at = time.time()
         task = Task(created_at, created_at + numbers.uniform(*ready_after), number)
         waits.append(asyncio.create_task(one(Task.from_id(task.id))))
@@ -100,6 +120,8 @@ async def measure(
     for wait in pending:
         wait.cancel()
     failed = [wait.exception() for wait in waits if wait.done() and not wait.cancelled() and wait.exception()]
+    if watcher:
+        watcher.cancel()
     for error in failed[:3]:
         print(repr(error), file=sys.stderr)
     delays.sort()
@@ -109,6 +131,7 @@ async def measure(
         "cpu": time.process_time() - cpu,
         "seconds": time.monotonic() - began,
         "starting": starting,
+        "settled": settled if "cpu" in settled else None,
         "start_stall": start_stall,
         "stall": selector.take(),
         "memory": most_memory - memory_before,
@@ -134,7 +157,14 @@ def main() -> None:
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(lambda *_: None)
     measured = loop.run_until_complete(
-        measure(side, selector, what["tasks"], tuple(what.get("ready_after", READY_AFTER)), what["patience"])
+        measure(
+            side,
+            selector,
+            tasks=what["tasks"],
+            ready_after=tuple(what["ready_after"]),
+            start_over=what["start_over"],
+            patience=what["patience"],
+        )
     )
     print(json.dumps(measured), file=result, flush=True)
     # What is left of a side that was given up needs no orderly end.

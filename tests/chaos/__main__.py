@@ -2,7 +2,8 @@
 
 A real Airflow on PostgreSQL with the LocalExecutor and two triggerers asks a simulated kie.ai for hundreds of
 videos, while its processes and the simulator are killed with SIGKILL and answers are lost, late or broken. At
-the end, what the DAG asked for is compared with what was charged.
+the end, what the DAG asked for is compared with what was charged. Two such runs go on at the same time, with
+the notes of what was submitted and without: the second shows what the notes prevent.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -24,6 +26,7 @@ import requests
 
 from tests.chaos import plan
 from tests.chaos.verdict import Charge, Ending, Verdict, judge
+from tests.harness.documents import write_between
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_postgres import LocalPostgres
 from tests.harness.local_simulator import LocalSimulator
@@ -36,6 +39,8 @@ from tests.harness.processes import (
 )
 
 FOLDER = REPOSITORY / ".chaos"
+PAGE = REPOSITORY / "docs" / "reliability.md"
+TABLE_HEAD = '| `make chaos FLAGS="'
 RUN_ID = "chaos"
 API_KEY = "sk-chaos-5f3e9d0c7b1a4826"
 TRIGGERERS = ("triggerer", "triggerer-2")
@@ -65,9 +70,11 @@ SETTINGS = {
 
 
 def main() -> int:
-    """Run it and return the exit code: 0 where nothing was charged twice and nothing lost."""
+    """Run it and return the exit code: 0 where, with the notes, nothing was charged twice or lost."""
     arguments = _arguments()
-    folder = arguments.folder.resolve()
+    if arguments.notes == "both":
+        return _run_both(arguments)
+    folder = arguments.folder
     try:
         for name in ("airflow/components", "simulator", "postgres"):
             end_marked_processes(folder / name)
@@ -82,25 +89,67 @@ def main() -> int:
         return 2
 
 
+def _run_both(arguments: argparse.Namespace) -> int:
+    """Run with the notes and without at the same time, each in a folder of its own."""
+    given = ["--tasks", arguments.tasks, "--kills", arguments.kills, "--pause", arguments.pause]
+    given += ["--seed", arguments.seed, "--minutes", arguments.minutes]
+    given += ["--write-docs"] if arguments.write_docs else []
+    runs = {}
+    for notes in ("with", "without"):
+        folder = arguments.folder / notes
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "tests.chaos", "--notes", notes, "--folder", folder, *given]
+        print(f"{notes} the notes: {folder}/output.txt", flush=True)
+        with (folder / "output.txt").open("w") as output:
+            runs[notes] = subprocess.Popen(
+                [str(part) for part in command], cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT
+            )
+    try:
+        codes = {notes: run.wait() for notes, run in runs.items()}
+    except KeyboardInterrupt:
+        # The terminal has interrupted them, too; each stops what it has started.
+        codes = {notes: run.wait() for notes, run in runs.items()}
+    for notes in runs:
+        output = (arguments.folder / notes / "output.txt").read_text()
+        print(f"\n{notes} the notes:\n{output[output.rfind(TABLE_HEAD) :]}", flush=True)
+    # Without the notes, charges too many are what is expected.
+    return codes["with"] or (0 if codes["without"] in (0, 1) else codes["without"])
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make chaos", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--tasks", type=int, default=300, help="videos to ask for")
-    parser.add_argument("--kills", type=int, default=40, help="processes to kill")
+    parser.add_argument("--kills", type=int, default=42, help="processes to kill")
     parser.add_argument(
-        "--pause", type=float, default=12, help="mean seconds from one kill to the next, at the least"
+        "--pause", type=float, default=6, help="mean seconds from one kill to the next, at the least"
     )
     parser.add_argument("--seed", type=int, default=None, help="decides kills and faults; default: random")
-    parser.add_argument("--short", action="store_true", help="60 videos, 8 kills: some minutes")
+    parser.add_argument("--short", action="store_true", help="60 videos, 8 kills, with the notes: minutes")
     parser.add_argument(
-        "--no-durable", action="store_true", help="with durable=False: shows the charges that it prevents"
+        "--notes",
+        choices=("both", "with", "without"),
+        default=None,
+        help="durable=True, durable=False (shows the charges that the notes prevent), or both at the same "
+        "time; default: both, and with --short: with",
     )
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where everything is written")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=FOLDER,
+        help="where everything is written; a run ends an earlier one that still uses it",
+    )
+    parser.add_argument(
+        "--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(REPOSITORY)}"
+    )
     parser.add_argument("--minutes", type=float, default=90, help="give up after so many")
     arguments = parser.parse_args()
     if arguments.short:
         arguments.tasks, arguments.kills, arguments.pause = 60, 8, 5
+    if arguments.notes is None:
+        arguments.notes = "with" if arguments.short else "both"
+    arguments.folder = arguments.folder.resolve()
     if arguments.tasks < 3:
         parser.error("--tasks must be at least 3")
     if arguments.seed is None:
@@ -123,7 +172,7 @@ class Chaos:
         self._restarts: list[tuple[float, str]] = []
         self._ended = 0.0
         self._chance = random.Random(arguments.seed + 2)
-        self.folder = arguments.folder.resolve()
+        self.folder = arguments.folder
         print(f"seed {arguments.seed}; logs: {self.folder}", flush=True)
         self.postgres = running.enter_context(LocalPostgres(self.folder / "postgres"))
         self.simulator = running.enter_context(
@@ -141,7 +190,7 @@ class Chaos:
                 config={
                     **SETTINGS,
                     "CHAOS_TASKS": str(arguments.tasks),
-                    "CHAOS_DURABLE": str(int(not arguments.no_durable)),
+                    "CHAOS_DURABLE": str(int(arguments.notes == "with")),
                 },
             )
         )
@@ -344,7 +393,8 @@ class Chaos:
 
     def _print(self, verdict: Verdict, leaks: list[str]) -> None:
         seconds = time.monotonic() - self.started
-        durable = "durable=False" if self.arguments.no_durable else "durable=True"
+        chosen = self.arguments
+        flags = f"--seed {chosen.seed} --kills {chosen.kills} --tasks {chosen.tasks} --notes {chosen.notes}"
         unknown = f"{verdict.unknown_charged} charged, {verdict.unknown_not_charged} not"
         rows: list[tuple[str, object]] = [
             ("asked", verdict.asked),
@@ -364,9 +414,11 @@ class Chaos:
             ("API key in database and logs", len(leaks)),
             ("time", f"{seconds / 60:.1f} minutes"),
         ]
-        print(f"\n| {durable}, seed {self.arguments.seed} | |\n|---|---|")
-        for name, value in rows:
-            print(f"| {name} | {value} |")
+        table = f'{TABLE_HEAD}{flags}"` | |\n|---|---|\n'
+        table += "".join(f"| {name} | {value} |\n" for name, value in rows)
+        print(f"\n{table}")
+        if chosen.write_docs and sum(self.kills.values()) >= chosen.kills:
+            write_between(PAGE, f"chaos {chosen.notes} notes", table)
         for title, cases in (
             ("Charged twice", verdict.charged_twice),
             ("Lost", verdict.lost),
