@@ -45,15 +45,14 @@ class RunwayError(AirflowException):
         self.runway_task_id = runway_task_id
         self.retry_after = retry_after
 
-    def explain(self, *, before: str = "", after: str = "", runway_task_id: str | None = None) -> RunwayError:
+    def explain(self, *, after: str = "", runway_task_id: str | None = None) -> RunwayError:
         """
-        Add what was asked and what to do to the text, and return the same error.
+        Add to the text, and return the same error. The reason stays in front: Airflow's UI cuts a long line.
 
-        :param before: A sentence's beginning: what was asked.
-        :param after: Whole sentences: what was charged, what to do.
+        :param after: Whole sentences: what was asked, what was charged, what to do.
         :param runway_task_id: The Runway task it is about.
         """
-        said = f"{before}{self}"
+        said = str(self)
         self.args = (f"{said if said.endswith('.') else said + '.'} {after}".strip(),)
         self.runway_task_id = self.runway_task_id or runway_task_id
         return self
@@ -70,7 +69,10 @@ class RunwayError(AirflowException):
 
 
 class RunwayRequestError(RunwayError, AirflowFailException):
-    """The request itself is refused: codes 400, 404, 422, 451 and 505. Sending it again changes nothing."""
+    """
+    The request itself is refused: codes 400, 404, 422, 451 and 505, and a 500 that misses a value. Sending it
+    again changes nothing.
+    """
 
 
 class RunwayValidationError(RunwayRequestError, ValueError):
@@ -82,7 +84,7 @@ class RunwayAuthenticationError(RunwayError, AirflowFailException):
 
 
 class RunwayCreditsError(RunwayError, AirflowFailException):
-    """The account has too few credits (402) or this key has reached its usage cap (433)."""
+    """The account has too few credits (402, or words to that effect) or this key reached its cap (433)."""
 
 
 class RunwayRateLimitError(RunwayError):
@@ -106,7 +108,8 @@ class RunwayMaintenanceError(RunwayServerError):
 
 class RunwayUpstreamSilentError(RunwayServerError):
     """
-    The service behind kie.ai did not answer for 10 minutes (408): nobody knows whether it took a creation.
+    The service behind kie.ai did not answer for 10 minutes (408), or a gateway answered for it (502 to 504,
+    520 to 524): nobody knows whether it took a creation.
     """
 
     creation_unknown = True
@@ -171,6 +174,10 @@ class RunwayTaskRejectedError(RunwayTaskFailedError, AirflowFailException):
     """The Runway task failed for what was asked (moderation, bad input): the same again fails again."""
 
 
+class RunwayTaskCreditsError(RunwayTaskFailedError, RunwayCreditsError):
+    """The Runway task failed for want of credits: a new one fails too, until the account is topped up."""
+
+
 class RunwayTaskNotFoundError(RunwayError, AirflowFailException):
     """kie.ai knows no task of this ID (any more)."""
 
@@ -180,7 +187,7 @@ class RunwayVideoExpiredError(RunwayError, AirflowFailException):
 
 
 class RunwayTimeoutError(RunwayError):
-    """The wait reached its own deadline. The generation goes on at kie.ai and is charged."""
+    """The wait reached its own deadline. A generation that kie.ai knows goes on there and is charged."""
 
 
 class RunwaySensorTimeoutError(RunwayTimeoutError, _AirflowSensorTimeout):

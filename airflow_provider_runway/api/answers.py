@@ -11,7 +11,6 @@ from airflow_provider_runway.api.tasks import RunwayTask
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
-    RunwayRequestError,
     RunwayTaskNotFoundError,
     RunwayUnreadableAnswerError,
     RunwayValidationError,
@@ -96,20 +95,14 @@ def read_task(
     """
     try:
         data = read_envelope(status, body, retry_after=retry_after, is_lookup=True)
-    except RunwayRequestError as error:
-        if error.code not in (404, 422):
-            raise
+    except RunwayTaskNotFoundError as error:
         # The market routes answer 422 "recordInfo is null" for an unknown ID, and just after a creation.
         raise not_found(runway_task_id, f"it answered {error}") from error
     if data in (None, {}, "", "null", "{}"):
         raise not_found(runway_task_id, "it answered without data")
     record = values.mapping(data)
     if not record:
-        raise RunwayUnreadableAnswerError(
-            f"the status of Runway task {runway_task_id} came without an object in 'data'",
-            code=200,
-            runway_task_id=runway_task_id,
-        )
+        raise RunwayUnreadableAnswerError("the status came without an object in 'data'", code=200)
     return dialect.read_task(record, runway_task_id, model)
 
 
@@ -121,10 +114,9 @@ def not_found(runway_task_id: str, answered: str) -> RunwayTaskNotFoundError:
     :param answered: What kie.ai said.
     """
     return RunwayTaskNotFoundError(
-        f"kie.ai knows no Runway task {runway_task_id}: {answered}. Check the ID, the account of the API "
-        "key, and that the connection's 'api' and the 'model' are those that created it: a task is known "
-        "only to the generation of the API (dedicated or market) and the model's route that it came from. "
-        f"Its record, if any: {LOGS_URL}",
+        f"kie.ai knows no such Runway task: {answered}. Check the ID, {runway_task_id}, the account of the "
+        "API key, and the 'model': a task is known only to the route of the model that made it, and Aleph "
+        f"has one of its own. Its record, if any: {LOGS_URL}",
         runway_task_id=runway_task_id,
     )
 
@@ -138,7 +130,9 @@ def explain_lookup(error: RunwayError, runway_task_id: str) -> RunwayError:
     """
     if error.runway_task_id:
         return error
-    return error.explain(before=f"Looking up Runway task {runway_task_id}: ", runway_task_id=runway_task_id)
+    return error.explain(
+        after=f"That was a look-up of Runway task {runway_task_id}.", runway_task_id=runway_task_id
+    )
 
 
 def read_credits(status: int, body: bytes | str, retry_after: str | None = None) -> float:

@@ -1,7 +1,8 @@
-"""The envelope ``{code, msg, data}`` of every answer, and the one table of what its codes mean.
+"""The envelope ``{code, msg, data}`` of every answer, and the one table of what its codes and words mean.
 
 kie.ai usually reports errors as HTTP 200 with a body code; real HTTP errors are 429, 403, 404 and 5xx. Where
-a body is an envelope, it has the last word, whatever the HTTP status.
+a body is an envelope, it has the last word, whatever the HTTP status. The code is not always the meaning: the
+same one stands for different things, and the words tell which.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_provider_runway.api import values
-from airflow_provider_runway.api.tasks import task_failure
+from airflow_provider_runway.api.tasks import NO_CREDITS, PASSES, task_failure
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayCreditsError,
@@ -23,29 +26,106 @@ from airflow_provider_runway.exceptions import (
     RunwayRequestError,
     RunwayServerError,
     RunwayTaskFailedError,
+    RunwayTaskNotFoundError,
     RunwayUnreadableAnswerError,
     RunwayUpstreamSilentError,
 )
 
-#: Each code's kind of error (kie.ai's documentation of its codes). Whether a look-up or a creation may be
-#: repeated, and whether a creation's fate is unknown, are properties of the kind: ``repeat_lookup``,
-#: ``repeat_creation`` and ``creation_unknown``.
-CODES: dict[int, tuple[type[RunwayError], str]] = {
-    400: (RunwayRequestError, "kie.ai calls the request malformed"),
-    401: (RunwayAuthenticationError, "the API key is missing or wrong; check the password of the connection"),
-    402: (RunwayCreditsError, "the account has not enough credits; top it up at https://kie.ai"),
-    403: (RunwayAuthenticationError, "access is refused; check the API key and what it may do"),
-    404: (RunwayRequestError, "there is no such thing at kie.ai; check the host of the connection"),
-    408: (RunwayUpstreamSilentError, "the generation service behind kie.ai did not answer"),
-    422: (RunwayRequestError, "kie.ai calls a value invalid"),
-    429: (RunwayRateLimitError, "too many requests; this one was not queued and not charged"),
-    433: (RunwayCreditsError, "this API key has reached its usage cap; raise it at https://kie.ai"),
-    451: (RunwayRequestError, "kie.ai could not fetch the image; its URL must be public"),
-    455: (RunwayMaintenanceError, "kie.ai is under maintenance"),
-    500: (RunwayServerError, "kie.ai reports an error of its own"),
-    501: (RunwayTaskFailedError, "the generation failed"),
-    505: (RunwayRequestError, "kie.ai has disabled this feature"),
-}
+
+@dataclass(frozen=True)
+class Meaning:
+    """
+    What some of the answers that are no success mean.
+
+    :param codes: Their codes: of the envelope or, where there is none, of HTTP.
+    :param kind: Their kind of error. Whether a look-up or a creation may be repeated, and whether a
+        creation's fate is unknown, are properties of it: ``repeat_lookup``, ``repeat_creation`` and
+        ``creation_unknown``.
+    :param text: What that is and what to do.
+    :param words: What their text says; ``None`` means anything.
+    :param lookup: Whether the status of a task was asked for; ``None`` means either way.
+    :param bare: Whether they come without an envelope.
+    """
+
+    codes: Collection[int]
+    kind: type[RunwayError]
+    text: str
+    words: re.Pattern[str] | None = None
+    lookup: bool | None = None
+    bare: bool = False
+
+    def fits(self, code: int, said: str, *, is_lookup: bool, is_bare: bool) -> bool:
+        """Return whether an answer is one of these."""
+        return (
+            code in self.codes
+            and self.lookup in (None, is_lookup)
+            and (is_bare or not self.bare)
+            and (self.words is None or self.words.search(said) is not None)
+        )
+
+
+_1010 = re.compile(r"error code: 1010")
+_USER_AGENT = (
+    "the edge before kie.ai turned the request away for its User-Agent: look what a proxy does to that "
+    "header; it says nothing of the API key"
+)
+# Spring, which answers where no program of kie.ai does.
+_NO_PATH = re.compile(r'^\{(?=.*"timestamp")(?=.*"status")(?=.*"error")(?=.*"path")')
+_MISSING = re.compile(r"\bis required\b|\bmissing required\b", re.IGNORECASE)
+
+#: What an answer means is said by the first row that fits (kie.ai's documentation of its codes, and answers
+#: that were seen). The words of an answer to a look-up say nothing about its task, so only its code counts.
+MEANINGS = (
+    Meaning((403,), RunwayUnreadableAnswerError, _USER_AGENT, words=_1010, lookup=True, bare=True),
+    Meaning((403,), RunwayAuthenticationError, _USER_AGENT, words=_1010, bare=True),
+    Meaning(
+        (404,),
+        RunwayRequestError,
+        "kie.ai has no such path; check the host of the connection",
+        words=_NO_PATH,
+        bare=True,
+    ),
+    Meaning((404, 422), RunwayTaskNotFoundError, "there is no record of it", lookup=True),
+    Meaning(
+        (400, 422, 500),
+        RunwayCreditsError,
+        "the account has not enough credits; top it up at https://kie.ai",
+        words=NO_CREDITS,
+        lookup=False,
+    ),
+    Meaning(
+        (400, 422),
+        RunwayServerError,
+        "kie.ai reports a trouble that passes",
+        words=PASSES,
+        lookup=False,
+    ),
+    Meaning((500,), RunwayRequestError, "kie.ai misses a value", words=_MISSING, lookup=False),
+    Meaning((400,), RunwayRequestError, "kie.ai calls the request malformed"),
+    Meaning(
+        (401,),
+        RunwayAuthenticationError,
+        "the API key is missing or wrong; check the password of the connection",
+    ),
+    Meaning((402,), RunwayCreditsError, "the account has not enough credits; top it up at https://kie.ai"),
+    Meaning((403,), RunwayAuthenticationError, "access is refused; check the API key and what it may do"),
+    Meaning((404,), RunwayRequestError, "there is no such thing at kie.ai; check the host of the connection"),
+    Meaning((408,), RunwayUpstreamSilentError, "the generation service behind kie.ai did not answer"),
+    Meaning((422,), RunwayRequestError, "kie.ai calls a value invalid"),
+    Meaning((429,), RunwayRateLimitError, "too many requests; this one was not queued and not charged"),
+    Meaning((433,), RunwayCreditsError, "this API key has reached its usage cap; raise it at https://kie.ai"),
+    Meaning((451,), RunwayRequestError, "kie.ai could not fetch the image; its URL must be public"),
+    Meaning((455,), RunwayMaintenanceError, "kie.ai is under maintenance"),
+    Meaning((501,), RunwayTaskFailedError, "the generation failed"),
+    Meaning(
+        (502, 503, 504, *range(520, 525)),
+        RunwayUpstreamSilentError,
+        "a gateway answered in the place of kie.ai's service",
+    ),
+    Meaning((505,), RunwayRequestError, "kie.ai has disabled this feature"),
+    Meaning(range(400, 500), RunwayRequestError, "the request is refused"),
+    Meaning(range(500, 600), RunwayServerError, "kie.ai reports an error of its own"),
+)
 
 
 def read_envelope(
@@ -64,43 +144,30 @@ def read_envelope(
     pause = parse_retry_after(retry_after)
     envelope = _parse(body, status)
     if envelope is None:
-        if _is_refusal(status, is_lookup):
-            raise error_for_code(status, _excerpt(body), retry_after=pause)
-        raise RunwayUnreadableAnswerError(
-            f"HTTP {status} with a body that is not an answer of kie.ai: {_excerpt(body)!r}",
-            code=status,
-            retry_after=pause,
-        )
-    code, message, data = envelope
-    if code == 200:
-        return data
-    if not 400 <= code < 600:
-        raise RunwayUnreadableAnswerError(
-            f"an answer with the code {code}, which is not one of kie.ai's: {_excerpt(message)!r}",
-            code=code,
-            retry_after=pause,
-        )
-    raise error_for_code(code, message, retry_after=pause)
-
-
-def error_for_code(code: int, message: str, *, retry_after: float | None = None) -> RunwayError:
-    """
-    Return the error that a code stands for.
-
-    :param code: A body code of kie.ai from 400 to 599, or an HTTP status that came without an envelope.
-    :param message: kie.ai's own words.
-    :param retry_after: Seconds that the server asked to wait.
-    """
-    said = _excerpt(message)
-    if code in CODES:
-        kind, meaning = CODES[code]
-    elif 400 <= code < 500:
-        kind, meaning = RunwayRequestError, "the request is refused"
+        code, said = status, _excerpt(body)
+        meaning = _meaning(code, said, is_lookup=is_lookup, is_bare=True)
+        if meaning is None or not (meaning.bare or _is_refusal(status, is_lookup)):
+            raise RunwayUnreadableAnswerError(
+                f"HTTP {status} with a body that is not an answer of kie.ai: {said!r}",
+                code=status,
+                retry_after=pause,
+            )
     else:
-        kind, meaning = RunwayServerError, "kie.ai reports an error of its own"
-    if kind is RunwayTaskFailedError:
-        return task_failure(None, code, said)
-    return kind(f"code {code}: {said!r} ({meaning})", code=code, retry_after=retry_after)
+        code, message, data = envelope
+        if code == 200:
+            return data
+        said = _excerpt(message)
+        meaning = _meaning(code, said, is_lookup=is_lookup, is_bare=False)
+        if meaning is None:
+            raise RunwayUnreadableAnswerError(
+                f"an answer with the code {code}, which is not one of kie.ai's: {said!r}",
+                code=code,
+                retry_after=pause,
+            )
+    if meaning.kind is RunwayTaskFailedError:
+        raise task_failure(None, code, said)
+    said_by = "HTTP" if envelope is None else "code"
+    raise meaning.kind(f"{said_by} {code}: {said!r} ({meaning.text})", code=code, retry_after=pause)
 
 
 def parse_retry_after(value: str | None) -> float | None:
@@ -117,6 +184,10 @@ def parse_retry_after(value: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _meaning(code: int, said: str, *, is_lookup: bool, is_bare: bool) -> Meaning | None:
+    return next((row for row in MEANINGS if row.fits(code, said, is_lookup=is_lookup, is_bare=is_bare)), None)
 
 
 def _is_refusal(status: int, is_lookup: bool) -> bool:

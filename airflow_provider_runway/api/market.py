@@ -71,8 +71,9 @@ def read_task(data: dict[str, Any], runway_task_id: str, model: str) -> RunwayTa
     :param model: ``runway`` or ``aleph``.
     """
     asked = values.mapping(values.mapping(data.get("param")).get("input"))
-    result = values.mapping(data.get("resultJson"))
-    urls = [url for url in map(values.url, values.listing(result.get("resultUrls"))) if url]
+    # Newer answers have the result twice, and either can be empty.
+    results = [values.mapping(data.get(name)).get("resultUrls") for name in ("resultJson", "response")]
+    urls = [url for listed in results for url in map(values.url, values.listing(listed)) if url]
     images = [url for url in urls if url.split("?")[0].lower().endswith(_IMAGE_ENDINGS)]
     videos = [url for url in urls if url not in images]
     return RunwayTask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -10,6 +11,7 @@ from typing import Any
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
+    RunwayTaskCreditsError,
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
     RunwayVideoExpiredError,
@@ -74,8 +76,10 @@ class RunwayTask:
     :param error_message: The vendor's words for the failure.
     :param created_at: When the task was created (UTC), where said.
     :param completed_at: When it ended (UTC), where said.
-    :param credits_consumed: What it cost in credits, where said.
+    :param credits_consumed: What it cost in credits, where said: of a success alone.
     :param expired: Whether the video has been deleted.
+    :param credits_reserved: What is set aside for it in credits, where said, while it goes on; after a
+        failure nobody knows whether that was kept.
     """
 
     task_id: str
@@ -92,32 +96,39 @@ class RunwayTask:
     completed_at: datetime | None = None
     credits_consumed: float | None = None
     expired: bool = False
+    credits_reserved: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.state is not TaskState.SUCCESS and self.credits_consumed is not None:
+            # kie.ai uses one field for both.
+            object.__setattr__(self, "credits_reserved", self.credits_consumed)
+            object.__setattr__(self, "credits_consumed", None)
 
     def result_url(self) -> str:
         """
         Return the URL of the video of a task that has ended.
 
         :raises RunwayError: it has not ended yet.
-        :raises RunwayTaskFailedError: the task failed; :class:`RunwayTaskRejectedError` where the same
-            request would fail again.
+        :raises RunwayTaskFailedError: the task failed; :class:`RunwayTaskRejectedError` or
+            :class:`RunwayTaskCreditsError` where the same request would fail again.
         :raises RunwayVideoExpiredError: it succeeded, but the video is deleted or was never named.
         """
         if self.state is TaskState.FAILED:
-            raise task_failure(self.task_id, self.error_code, self.error_message, self.credits_consumed)
+            raise task_failure(self.task_id, self.error_code, self.error_message, self.credits_reserved)
         if not self.state.is_terminal:
             raise RunwayError(
-                f"Runway task {self.task_id} is still {self.state}: it has no video yet.",
+                f"There is no video yet: Runway task {self.task_id} is still {self.state}.",
                 runway_task_id=self.task_id,
             )
         if self.expired:
             raise RunwayVideoExpiredError(
-                f"Runway task {self.task_id} succeeded, but kie.ai has deleted its video (it keeps one "
-                f"for 14 days). The credits were spent; only a new generation brings it back. See {LOGS_URL}",
+                f"kie.ai has deleted the video (it keeps one for 14 days), though Runway task {self.task_id} "
+                f"succeeded. The credits were spent; only a new generation brings it back. See {LOGS_URL}",
                 runway_task_id=self.task_id,
             )
         if not self.video_url:
             raise RunwayVideoExpiredError(
-                f"Runway task {self.task_id} is reported as a success, but kie.ai names no video URL. The "
+                f"kie.ai reports a success, but names no video URL: Runway task {self.task_id}. The "
                 f"credits were spent; see its record at {LOGS_URL} and ask kie.ai's support for the video.",
                 runway_task_id=self.task_id,
             )
@@ -141,21 +152,54 @@ class RunwayTask:
         return cls(**{**known, "state": TaskState(known["state"])})
 
 
-#: Failure codes that blame the request: bad input, no such thing, invalid value, image not fetched, feature
-#: disabled.
-_REJECTION_CODES = (400, 404, 422, 451, 505)
-_REJECTION_WORDS = (
-    "moderat",
-    "policy",
-    "sensitive",
-    "nsfw",
-    "prohibited",
-    "inappropriate",
-    "safety",
-    "violat",
-    "invalid",
-    "not supported",
-    "unsupported",
+#: kie.ai's words for an account without enough credits, whatever code they come with.
+NO_CREDITS = re.compile(
+    r"credits? insufficient|insufficient (credits?|balance)|not enough credits"
+    r"|(balance|credits?) (isn.t|is not|aren.t|are not) enough|\btop up to continue",
+    re.IGNORECASE,
+)
+#: Its words for a trouble that passes, whatever code they come with.
+PASSES = re.compile(
+    r"again later|limit for concurrent generations|due to network reasons|task id is blank", re.IGNORECASE
+)
+_REJECTED = re.compile(
+    r"moderat|policy|sensitive|nsfw|prohibited|inappropriate|safety|violat|invalid|not supported|unsupported",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    kind: type[RunwayTaskFailedError]
+    help_text: str
+    codes: tuple[int, ...] = ()
+    words: re.Pattern[str] | None = None
+
+    def fits(self, code: int | str | None, message: str) -> bool:
+        # A code can be in words, such as SAFETY.INPUT.TEXT.
+        return code in self.codes or bool(self.words and self.words.search(f"{code} {message}"))
+
+
+_VENDOR = _Failure(
+    RunwayTaskFailedError, "The trouble is on the vendor's side: a new generation may succeed.", words=PASSES
+)
+#: Why a task failed: the first row whose codes or words fit (kie.ai's documentation of its callbacks, and
+#: failures that were seen); where none does, the trouble counts as the vendor's own. Words that call it
+#: momentary come before those of a rejection, since kie.ai gives both the code 400.
+_FAILURES = (
+    _Failure(
+        RunwayTaskCreditsError,
+        "A new generation would fail too: top the account up at https://kie.ai first.",
+        codes=(402, 433),
+        words=NO_CREDITS,
+    ),
+    _VENDOR,
+    _Failure(
+        RunwayTaskRejectedError,
+        "The same request would fail again: change the prompt or the input.",
+        codes=(400, 404, 422, 451, 505),
+        words=_REJECTED,
+    ),
 )
 
 
@@ -163,7 +207,7 @@ def task_failure(
     runway_task_id: str | None,
     error_code: int | str | None,
     error_message: str | None,
-    credits_consumed: float | None = None,
+    credits_reserved: float | None = None,
 ) -> RunwayTaskFailedError:
     """
     Return the error for a task that failed.
@@ -171,46 +215,20 @@ def task_failure(
     :param runway_task_id: The task, where it is known.
     :param error_code: The task's failure code.
     :param error_message: The task's failure text.
-    :param credits_consumed: What it cost in credits, where said.
+    :param credits_reserved: What was set aside for it in credits, where said.
     """
-    rejected = is_rejection(error_code, error_message or "")
-    named = "The generation" if runway_task_id is None else f"Runway task {runway_task_id}"
+    failure = next((row for row in _FAILURES if row.fits(error_code, error_message or "")), _VENDOR)
     code = "" if error_code is None else f" (code {error_code})"
-    said = (error_message or "no reason given").rstrip(". ")
-    help_text = (
-        "The same request would fail again: change the prompt or the input."
-        if rejected
-        else "The trouble is on the vendor's side: a new generation may succeed."
-    )
-    spent = (
-        "Whether credits were spent, its record says"
-        if credits_consumed is None
-        else f"{credits_consumed:g} credits were spent; its record"
-    )
-    kind = RunwayTaskRejectedError if rejected else RunwayTaskFailedError
-    return kind(
-        f"{named} failed{code}: {said}. {help_text} {spent}: {LOGS_URL}",
+    said = " ".join((error_message or "no reason given").split()).rstrip(". ")
+    record = "Its record" if runway_task_id is None else f"The record of Runway task {runway_task_id}"
+    reserved = f"{credits_reserved:g} credits were reserved for it. " if credits_reserved else ""
+    return failure.kind(
+        f"The generation failed: {said}{code}. {failure.help_text} {reserved}{record} says whether credits "
+        f"were kept: {LOGS_URL}",
         error_code=error_code,
         error_message=error_message,
         runway_task_id=runway_task_id,
     )
-
-
-def is_rejection(code: int | str | None, message: str) -> bool:
-    """
-    Return whether a failed task was refused for what was asked, so that the same request would fail again.
-
-    kie.ai reports moderation and bad input with code 400, or with 500 or a code in words and a text that says
-    so; where neither the code nor the text blames the request, the trouble counts as the vendor's own, and so
-    it does where the text asks to try again later.
-
-    :param code: The task's failure code.
-    :param message: The task's failure text.
-    """
-    said = f"{code} {message}".lower()
-    if any(word in said for word in _REJECTION_WORDS):
-        return True
-    return code in _REJECTION_CODES and "again later" not in said
 
 
 def _plain(value: Any) -> Any:

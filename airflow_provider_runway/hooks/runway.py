@@ -51,6 +51,8 @@ T = TypeVar("T")
 #: Seconds for which a request that may be repeated is repeated.
 PATIENCE = 120.0
 
+_NOUNS = {"runway": "a Runway video", "aleph": "an Aleph video"}
+
 
 class RunwayHook(HttpHook):
     """
@@ -135,21 +137,21 @@ class RunwayHook(HttpHook):
                     session.mount("https://", HTTPAdapter())
                 return answers.read_created(*self._send("POST", path, session=session, json=body))
 
-        asked = f"Creating a {request.model} video ({_shortened(request.prompt)!r})"
+        asked = f"Creating {_NOUNS[request.model]} ({_shortened(request.prompt)!r})"
         try:
             return self._repeat(create, lambda error: error.repeat_creation, patience)
         except RunwayError as error:
             if not error.creation_unknown:
                 # A generation that failed says itself what it cost.
                 failed = isinstance(error, RunwayTaskFailedError)
-                after = "" if failed else "Nothing was charged, as far as kie.ai says."
-                raise error.explain(before=f"{asked}: ", after=after) from None
+                charged = "" if failed else " Nothing was charged, as far as kie.ai says."
+                raise error.explain(after=f"{asked} has failed.{charged}") from None
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
             raise RunwaySubmissionUnknownError(
-                f"{asked} at {moment}: {error}. Nobody can tell whether kie.ai took the request "
-                f"and charged it, so it is not sent again. Look for it at {LOGS_URL}: if it is there, give "
-                "its task ID to a RunwayTaskSensor or a RunwayDownloadOperator; if not, clear this task to "
-                "submit it anew.",
+                f"Nobody can tell whether kie.ai took the request and charged it: {error}. {asked} at "
+                f"{moment} had no clear answer, so it is not sent again. Look for it at {LOGS_URL}: if it is "
+                "there, give its task ID to a RunwayTaskSensor or a RunwayDownloadOperator; if not, clear "
+                "this task to submit it anew.",
                 code=error.code,
             ) from error
 
@@ -232,10 +234,13 @@ class RunwayHook(HttpHook):
         :raises RunwayError: it was refused; the class says why.
         """
         body = {"url": check_url("video_url", video_url)}
-        return self._repeat(
-            lambda: answers.read_download_url(*self._send("POST", answers.DOWNLOAD_URL_PATH, json=body)),
-            lambda error: error.repeat_lookup,
-        )
+        try:
+            return self._repeat(
+                lambda: answers.read_download_url(*self._send("POST", answers.DOWNLOAD_URL_PATH, json=body)),
+                lambda error: error.repeat_lookup,
+            )
+        except RunwayError as error:
+            raise error.explain(after=f"That was asked for a download URL of {video_url}.") from None
 
     def upload_file(self, path: str | os.PathLike[str]) -> str:
         """
@@ -268,7 +273,7 @@ class RunwayHook(HttpHook):
             # An upload costs nothing and its name is its own: it can be repeated like a look-up.
             return self._repeat(send, lambda error: error.repeat_lookup)
         except RunwayError as error:
-            raise error.explain(before=f"Uploading {path}: ") from None
+            raise error.explain(after=f"Uploading {path} has failed.") from None
 
     def download_video(self, video_url: str, path: str) -> int:
         """
@@ -295,7 +300,7 @@ class RunwayHook(HttpHook):
         try:
             return self._repeat(fetch, lambda error: error.repeat_lookup)
         except RunwayError as error:
-            raise error.explain(before=f"Downloading {video_url}: ") from None
+            raise error.explain(after=f"Downloading {video_url} has failed.") from None
 
     def test_connection(self) -> tuple[bool, str]:
         """Read the remaining credits, which is free, and say whether the connection works."""

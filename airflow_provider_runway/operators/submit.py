@@ -14,6 +14,7 @@ from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
     RunwayError,
     RunwaySubmissionUnknownError,
+    RunwayTaskCreditsError,
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
     RunwayTimeoutError,
@@ -254,8 +255,8 @@ class RunwaySubmitOperator(BaseOperator):
             task = hook.get_task(earlier.runway_task_id, model=self.model)
             task.result_url()
             finished = task
-        except RunwayTaskRejectedError:
-            # The same request would be paid for and rejected again.
+        except (RunwayTaskRejectedError, RunwayTaskCreditsError):
+            # The same request would fail again, and might be paid for again.
             raise
         except RunwayTaskFailedError as error:
             self.log.info(

@@ -6,7 +6,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.exceptions import LOGS_URL, RunwayError, RunwayServerError, RunwayTimeoutError
+from airflow_provider_runway.exceptions import RunwayError, RunwayServerError, RunwayTimeoutError
 from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
@@ -74,20 +74,21 @@ def pause(operator: BaseOperator, delay: float, **kwargs: Any) -> None:
     )
 
 
-def trigger_failed(error: Exception, runway_task_id: str) -> RunwayError:
+def trigger_failed(error: Exception, runway_task_id: str, *, was_seen: bool = True) -> RunwayError:
     """
     Return the error for a wait whose trigger failed or vanished, after the last look.
 
     :param error: What Airflow says of the trigger.
     :param runway_task_id: The Runway task ID.
+    :param was_seen: Whether kie.ai has ever said that it has this task.
     """
     from airflow_provider_runway.waiting.ending import cannot_be_cancelled
 
     # Airflow 2 has only the text.
     kind = RunwayTimeoutError if "timeout" in str(error).lower() else RunwayServerError
     return kind(
-        f"The wait for Runway task {runway_task_id} ended without an answer: {error}. "
-        f"{cannot_be_cancelled(runway_task_id)} Its record: {LOGS_URL}",
+        f"The wait ended without an answer: {error}. "
+        f"{cannot_be_cancelled(runway_task_id, was_seen=was_seen)}",
         runway_task_id=runway_task_id,
     )
 

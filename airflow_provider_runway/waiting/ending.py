@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_runway.api.tasks import RunwayTask
-from airflow_provider_runway.exceptions import RunwayError, error_from_dict
+from airflow_provider_runway.exceptions import LOGS_URL, RunwayError, error_from_dict
 
 #: Seconds after its own deadline in which a trigger is left to say so itself, before Airflow ends the
 #: deferral.
@@ -61,13 +61,29 @@ class WaitEnd:
         )
 
 
-def cannot_be_cancelled(runway_task_id: str) -> str:
+def goes_on(runway_task_id: str, *, was_seen: bool) -> str:
+    """
+    Return what to tell of a task that nobody waits for any longer.
+
+    :param runway_task_id: The Runway task ID.
+    :param was_seen: Whether kie.ai has ever said that it has this task: at the submission or at a look-up.
+    """
+    if not was_seen:
+        return (
+            f"Nobody has seen Runway task {runway_task_id} at kie.ai so far, so whether it is being made and "
+            f"paid for is open. Its record, if any: {LOGS_URL}"
+        )
+    return (
+        f"Runway task {runway_task_id} goes on at kie.ai and is charged. To have its video, give this ID to "
+        f"a RunwayTaskSensor or a RunwayDownloadOperator. Its record: {LOGS_URL}"
+    )
+
+
+def cannot_be_cancelled(runway_task_id: str, *, was_seen: bool = True) -> str:
     """
     Return what to tell a person who ends a task while its video is being made.
 
     :param runway_task_id: The Runway task ID.
+    :param was_seen: Whether kie.ai has ever said that it has this task.
     """
-    return (
-        f"kie.ai cannot cancel Runway task {runway_task_id}: it goes on and is charged. To have its video, "
-        "give this ID to a RunwayTaskSensor or a RunwayDownloadOperator."
-    )
+    return f"kie.ai cannot cancel a generation. {goes_on(runway_task_id, was_seen=was_seen)}"

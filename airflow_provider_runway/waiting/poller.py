@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import (
-    LOGS_URL,
     RunwayConnectionNotFoundError,
     RunwayError,
     RunwayTaskNotFoundError,
@@ -20,7 +19,7 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL
 from airflow_provider_runway.waiting.backoff import LONGEST_BACKOFF, backoff
-from airflow_provider_runway.waiting.ending import WaitEnd
+from airflow_provider_runway.waiting.ending import WaitEnd, goes_on
 from airflow_provider_runway.waiting.schedule import Durations, seconds_to_next_look
 
 #: Seconds in which a new task may still be unknown to kie.ai's status routes.
@@ -198,13 +197,12 @@ class Poller:
         deadline = datetime.fromtimestamp(self.end_time, timezone.utc).isoformat(timespec="seconds")
         stood = f"was last seen {self.state}" if self.state else "was never seen"
         failed = f" The last look-up failed: {self._last_error}." if self._last_error else ""
+        # Who knows its kind has submitted it.
+        further = goes_on(self.runway_task_id, was_seen=self.state is not None or self._kind is not None)
         return WaitEnd(
             task=task,
             error=RunwayTimeoutError(
-                f"Runway task {self.runway_task_id} has no video after {waited:.0f} s (deadline {deadline}); "
-                f"it {stood}.{failed} The generation goes on at kie.ai and is charged. To "
-                "have its video, give this ID to a RunwayTaskSensor or a RunwayDownloadOperator. "
-                f"Its record: {LOGS_URL}",
+                f"No video after {waited:.0f} s (deadline {deadline}); the task {stood}.{failed} {further}",
                 runway_task_id=self.runway_task_id,
             ),
         )

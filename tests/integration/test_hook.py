@@ -287,7 +287,6 @@ def test_a_success_that_names_no_task_is_called_unknown(
         (433, RunwayCreditsError),
         (451, RunwayRequestError),
         (500, RunwayServerError),
-        (502, RunwayServerError),
         (505, RunwayRequestError),
     ],
 )
@@ -304,6 +303,43 @@ def test_a_refusal_in_an_envelope_is_not_repeated_and_says_that_nothing_was_char
     assert runway_simulator.creations == []
     assert posts(runway_simulator) == 1
     assert pauses == []
+
+
+@pytest.mark.parametrize("code", [408, 502, 503, 504, 520, 524])
+def test_a_creation_for_which_a_gateway_answered_in_an_envelope_is_unknown_and_not_repeated(
+    runway_simulator: Simulator, pauses: list[float], code: int
+) -> None:
+    runway_simulator.add_fault("body_code", path=CREATE, count=None, code=code, msg="upstream is gone")
+    with pytest.raises(RunwaySubmissionUnknownError, match=r"upstream is gone.*A paper boat") as caught:
+        RunwayHook().submit(REQUEST)
+    assert caught.value.code == code
+    assert posts(runway_simulator) == 1
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("code", "msg", "kind"),
+    [
+        (500, "Credits insufficient : Your current balance isn't enough.", RunwayCreditsError),
+        (500, "This field is required", RunwayRequestError),
+    ],
+)
+def test_a_refusal_is_read_by_its_words_and_its_reason_stands_first(
+    runway_simulator: Simulator, code: int, msg: str, kind: type[RunwayError]
+) -> None:
+    runway_simulator.add_fault("body_code", path=CREATE, count=None, code=code, msg=msg)
+    with pytest.raises(kind, match="Nothing was charged") as caught:
+        RunwayHook().submit(REQUEST)
+    assert str(caught.value).startswith(f"code {code}: ")
+    assert str(caught.value).index(msg) < str(caught.value).index("Creating a Runway video ('A paper boat")
+
+
+def test_an_aleph_video_has_its_article(runway_simulator: Simulator) -> None:
+    runway_simulator.add_fault("body_code", count=None, code=400)
+    with pytest.raises(RunwayRequestError, match="Creating an Aleph video"):
+        RunwayHook().submit(
+            GenerateAlephVideo(prompt="As watercolour", video_url="https://example.com/v.mp4")
+        )
 
 
 @pytest.mark.parametrize(("code", "kind"), [(429, RunwayRateLimitError), (455, RunwayMaintenanceError)])

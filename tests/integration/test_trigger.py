@@ -183,7 +183,9 @@ def test_an_outage_until_the_deadline_is_a_time_out(runway_simulator: Simulator)
     runway_simulator.add_fault("http_error", status=503, count=None)
     with pytest.raises(RunwayTimeoutError, match="503") as caught:
         run(RunwayTaskTrigger(task_id, end_time=time.time() + 0.3)).result()
-    assert "charged" in str(caught.value)
+    assert "charged" not in str(caught.value), "nobody has seen this ID"
+    with pytest.raises(RunwayTimeoutError, match=r"503.*goes on at kie.ai and is charged"):
+        run(RunwayTaskTrigger(task_id, end_time=time.time() + 0.3, kind="generate")).result()
 
 
 def test_a_server_that_asks_to_wait_past_the_deadline_does_not_move_it(runway_simulator: Simulator) -> None:

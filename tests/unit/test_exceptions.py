@@ -19,6 +19,7 @@ from airflow_provider_runway.exceptions import (
     RunwaySensorTimeoutError,
     RunwayServerError,
     RunwaySubmissionUnknownError,
+    RunwayTaskCreditsError,
     RunwayTaskFailedError,
     RunwayTaskNotFoundError,
     RunwayTaskRejectedError,
@@ -39,6 +40,7 @@ NOT_RETRIED = [
     RunwayCreditsError,
     RunwaySubmissionUnknownError,
     RunwayTaskRejectedError,
+    RunwayTaskCreditsError,
     RunwayTaskNotFoundError,
     RunwayVideoExpiredError,
 ]
@@ -65,6 +67,11 @@ def test_a_broken_rule_is_a_value_error():
 
 def test_a_rejected_task_is_caught_as_a_failed_one():
     assert issubclass(RunwayTaskRejectedError, RunwayTaskFailedError)
+
+
+def test_a_task_that_failed_for_want_of_credits_is_caught_as_both():
+    assert issubclass(RunwayTaskCreditsError, RunwayTaskFailedError)
+    assert issubclass(RunwayTaskCreditsError, RunwayCreditsError)
 
 
 def test_the_sensors_timeout_is_airflows_own_and_ours():
@@ -143,10 +150,10 @@ def test_the_code_of_a_failed_task_is_its_own_where_no_other_is_known():
 
 
 class TestExplain:
-    def test_it_adds_what_was_asked_and_what_to_do(self):
+    def test_it_adds_what_was_asked_and_what_to_do_after_the_reason(self):
         error = RunwayServerError("code 500: 'oops'", code=500)
-        assert error.explain(before="Looking up: ", after="Try later.", runway_task_id="abc123") is error
-        assert str(error) == "Looking up: code 500: 'oops'. Try later."
+        assert error.explain(after="Try later.", runway_task_id="abc123") is error
+        assert str(error) == "code 500: 'oops'. Try later."
         assert (error.code, error.runway_task_id) == (500, "abc123")
 
     def test_it_doubles_no_full_stop_and_keeps_the_task(self):
@@ -155,5 +162,5 @@ class TestExplain:
         assert error.runway_task_id == "abc123"
 
     def test_it_survives_the_transport(self):
-        error = make(RunwayTaskFailedError).explain(before="Waiting: ", after="Look there.")
+        error = make(RunwayTaskFailedError).explain(after="Look there.")
         assert str(error_from_dict(error.to_dict())) == str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -132,10 +132,11 @@ def test_a_death_between_intent_and_record_is_submitted_again_where_the_risk_is_
     assert len(runway_simulator.creations) == 2
 
 
-def test_after_10_minutes_of_silence_behind_kie_ai_nobody_knows(
-    life: Callable[..., Life], runway_simulator: Simulator
+@pytest.mark.parametrize("code", [408, 502, 504, 522])
+def test_where_nothing_but_what_stands_before_it_has_answered_nobody_knows(
+    code: int, life: Callable[..., Life], runway_simulator: Simulator
 ) -> None:
-    runway_simulator.add_fault("body_code", CREATION, code=408)
+    runway_simulator.add_fault("body_code", CREATION, code=code)
     task = life()
     for _ in range(2):
         with pytest.raises(RunwaySubmissionUnknownError):
@@ -143,7 +144,7 @@ def test_after_10_minutes_of_silence_behind_kie_ai_nobody_knows(
     assert runway_simulator.creations == []
 
 
-@pytest.mark.parametrize("code", [500, 503])
+@pytest.mark.parametrize("code", [500, 506])
 def test_an_error_that_kie_ai_reports_itself_is_submitted_again_by_the_retry(
     code: int, life: Callable[..., Life], runway_simulator: Simulator
 ) -> None:

@@ -36,7 +36,9 @@ def test_a_failed_trigger_leaves_the_task_to_a_retry_where_the_video_is_not_ther
     task = life(wait_for_completion=True, deferrable=True)
     task.run()
     runway_task_id = runway_simulator.creations[0]["task_id"]
-    with pytest.raises(RunwayError, match=f"{runway_task_id}.*goes on and is charged.*kie.ai/logs") as caught:
+    with pytest.raises(
+        RunwayError, match=f"{runway_task_id} goes on at kie.ai and is charged.*kie.ai/logs"
+    ) as caught:
         task.trigger_fails()
     assert not isinstance(caught.value, AirflowFailException)
     task.run()

@@ -6,7 +6,13 @@ import json
 
 import pytest
 
-from airflow_provider_runway.api.answers import DIALECTS, read_created, read_credits, read_task
+from airflow_provider_runway.api.answers import (
+    DIALECTS,
+    read_created,
+    read_credits,
+    read_task,
+    read_upload,
+)
 from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
@@ -151,9 +157,130 @@ def test_the_edges_refusal_is_shown():
     assert "error code: 1010" in str(failure(read_credits, 403, b"error code: 1010"))
 
 
-@pytest.mark.parametrize("code", [code for code, *_ in CODES])
-def test_only_after_408_is_the_fate_of_a_creation_that_kie_ai_answered_unknown(code: int) -> None:
-    assert failure(read_created, 200, envelope(code)).creation_unknown is (code == 408)
+GATEWAYS = [502, 503, 504, 520, 521, 522, 523, 524]
+
+
+@pytest.mark.parametrize("code", sorted({code for code, *_ in CODES} | {*GATEWAYS, 506, 525, 530}))
+def test_after_408_and_a_gateways_code_in_an_envelope_the_fate_of_a_creation_is_unknown(code: int) -> None:
+    unknown = code in (408, *GATEWAYS)
+    for words in ("said kie.ai", "Credits insufficient", "text is required", "try again later"):
+        for status in (200, code):
+            error = failure(read_created, status, envelope(code, words))
+            assert error.creation_unknown is unknown
+            assert not (unknown and error.repeat_creation)
+
+
+@pytest.mark.parametrize("code", GATEWAYS)
+def test_a_gateways_code_in_an_envelope_is_asked_for_again_at_a_lookup(code: int) -> None:
+    assert lookup_failure(200, envelope(code)).repeat_lookup
+
+
+# Answers of which the code alone does not say what they mean.
+TOP_UP = (
+    "Credits insufficient : Your current balance isn't enough to run this request. Please top up to continue."
+)
+CREATIONS = [
+    (500, TOP_UP, RunwayCreditsError),
+    (500, "Credits insufficient", RunwayCreditsError),
+    (400, TOP_UP, RunwayCreditsError),
+    (422, TOP_UP, RunwayCreditsError),
+    (402, TOP_UP, RunwayCreditsError),
+    (500, "This field is required", RunwayRequestError),
+    (500, "text is required", RunwayRequestError),
+    (500, "Missing required parameter: fileName", RunwayRequestError),
+    (422, "This field is required", RunwayRequestError),
+    (422, "task id is blank", RunwayServerError),
+    (400, "The service is busy, please try again later", RunwayServerError),
+    (500, "internal error, please try again later.", RunwayServerError),
+    (500, "The required service is down", RunwayServerError),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "kind"), CREATIONS)
+class TestWords:
+    def test_at_a_creation_they_say_what_the_code_does_not(self, code, words, kind):
+        for status in (200, code):
+            for body in (envelope(code, words), json.dumps({"code": code, "msg": words}).encode()):
+                error = failure(read_created, status, body)
+                assert isinstance(error, kind)
+                assert isinstance(error, AirflowFailException) is (kind is not RunwayServerError)
+                assert not error.creation_unknown
+                assert not error.repeat_creation
+                assert error.code == code
+                assert words[:300] in str(error)
+
+    def test_at_a_lookup_they_say_nothing_of_the_task(self, code, words, kind):
+        error = lookup_failure(200, envelope(code, words))
+        assert type(error) is type(lookup_failure(200, envelope(code)))
+
+    def test_an_answer_that_is_not_kie_ais_is_not_read_for_them(self, code, words, kind):
+        error = failure(read_created, 500, words.encode())
+        assert isinstance(error, RunwayUnreadableAnswerError)
+        assert error.creation_unknown
+
+
+def test_want_of_credits_says_where_to_top_up():
+    assert "https://kie.ai" in str(failure(read_created, 200, envelope(500, TOP_UP)))
+
+
+@pytest.mark.parametrize("status", [200, 401, 402])
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        (401, "Unauthorized - Authentication failed. Please check your API key.", RunwayAuthenticationError),
+        (402, "Your balance isn't enough. Please top up to continue.", RunwayCreditsError),
+    ],
+)
+def test_a_rejected_key_and_missing_credits_come_without_data_too(status, code, words, kind):
+    body = json.dumps({"code": code, "msg": words}).encode()
+    for error in (failure(read_created, status, body), lookup_failure(status, body)):
+        assert isinstance(error, kind)
+        assert error.code == code
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("code", [400, 422, 500])
+def test_an_upload_that_is_refused_without_data_says_what_is_missing(status, code):
+    body = {"success": False, "code": code, "msg": "Missing required parameter: uploadPath"}
+    error = failure(read_upload, status, json.dumps(body).encode())
+    assert isinstance(error, RunwayRequestError)
+    assert "Missing required parameter: uploadPath" in str(error)
+
+
+NO_PATH = {
+    "timestamp": "2026-09-20T10:00:00.000+00:00",
+    "status": 404,
+    "error": "Not Found",
+    "path": "/api/v1/runway/generat",
+}
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [json.dumps(NO_PATH), json.dumps(NO_PATH, indent=1), json.dumps(NO_PATH)[:-1] + ',"message":""}'],
+)
+def test_a_wrong_path_is_called_so_and_is_no_unknown_task(spelled):
+    for error in (failure(read_created, 404, spelled), lookup_failure(404, spelled)):
+        assert type(error) is RunwayRequestError
+        assert "no such path" in str(error)
+        assert NO_PATH["path"] in str(error)
+        assert "host of the connection" in str(error)
+        assert not error.creation_unknown
+
+
+def test_the_edges_refusal_speaks_of_the_user_agent_and_not_of_the_key():
+    for error in (
+        failure(read_created, 403, b"error code: 1010"),
+        failure(read_credits, 403, b"error code: 1010\n"),
+        lookup_failure(403, b"error code: 1010"),
+    ):
+        assert "User-Agent" in str(error)
+        assert "check the API key" not in str(error)
+
+
+def test_a_refusal_at_the_edge_otherwise_still_speaks_of_the_key():
+    assert "check the API key" in str(failure(read_created, 403, b"error code: 1020"))
+    assert "check the API key" in str(failure(read_created, 200, envelope(403, "error code: 1010")))
 
 
 @pytest.mark.parametrize("body", [PAGE, b"error code: 1010", b"", b'{"error": "no"}'])

@@ -12,8 +12,10 @@ from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
+    RunwayCreditsError,
     RunwayError,
     RunwayTaskFailedError,
+    RunwayTaskRejectedError,
     RunwayVideoExpiredError,
 )
 from tests.recorded import recorded_data
@@ -179,12 +181,26 @@ class TestVideos:
     def test_the_market_may_list_its_urls_in_any_form(self, urls):
         assert market(resultJson=json.dumps({"resultUrls": urls})).result_url() == VIDEO
 
+    @pytest.mark.parametrize(
+        "empty", [*NO_OBJECTS, {"resultUrls": []}, {"resultUrls": [""]}, {"resultUrls": [IMAGE]}]
+    )
+    @pytest.mark.parametrize("encoded", [dict, json.dumps])
+    def test_the_market_may_have_its_video_in_either_of_two_fields(self, empty, encoded):
+        result = encoded({"resultUrls": [VIDEO]})
+        assert market(resultJson=empty, response=result).result_url() == VIDEO
+        assert market(resultJson=result, response=empty).result_url() == VIDEO
+
+    def test_the_older_of_the_two_fields_comes_first(self):
+        other = {"resultUrls": ["https://example.com/other.mp4"]}
+        assert market(response=other).result_url() == VIDEO
+
     @pytest.mark.parametrize("result", NO_OBJECTS)
     def test_a_success_without_a_result_is_an_error_of_its_own(self, result):
         for task in (
             runway(videoInfo=result),
             aleph(successFlag=1, response=result),
             market(resultJson=result),
+            market(resultJson=result, response=result),
         ):
             self.assert_is_a_success_without_video(task)
 
@@ -202,7 +218,7 @@ class TestVideos:
     @staticmethod
     def assert_is_a_success_without_video(task):
         assert task.state is TaskState.SUCCESS
-        with pytest.raises(RunwayVideoExpiredError, match=r"abc123.*no video URL") as caught:
+        with pytest.raises(RunwayVideoExpiredError, match=r"no video URL.*abc123") as caught:
             task.result_url()
         assert isinstance(caught.value, AirflowFailException)
         assert LOGS_URL in str(caught.value)
@@ -212,7 +228,7 @@ class TestVideos:
     def test_an_expired_video_is_an_error_of_its_own_though_its_url_is_there(self, look, flag):
         task = look(expireFlag=flag, successFlag=1, response={"resultVideoUrl": VIDEO})
         assert task.expired
-        with pytest.raises(RunwayVideoExpiredError, match=r"abc123.*deleted"):
+        with pytest.raises(RunwayVideoExpiredError, match=r"deleted.*abc123"):
             task.result_url()
 
     @ALL
@@ -230,9 +246,9 @@ class TestTimes:
         str(EPOCH * 1000),
         "2026-03-29T12:48:22Z",
         "2026-03-29T12:48:22.000Z",
-        "2026-03-29T12:48:22",
+        "2026-03-29T20:48:22",
         "2026-03-29T14:48:22+02:00",
-        "2026-03-29 12:48:22",
+        "2026-03-29 20:48:22",
     ]
     NO_TIMES = [*NOTHING, "null", "yesterday", 0, "0", -1, "-1", True, [], {}, 1e300, "9" * 400, "2026-13-45"]
 
@@ -287,20 +303,6 @@ class TestOtherFields:
 
     @ALL
     @pytest.mark.parametrize(
-        ("credits", "read"),
-        [
-            (12, 12.0),
-            (110.5, 110.5),
-            ("30", 30.0),
-            (0, 0.0),
-            *((value, None) for value in [*NOTHING, "many", [], True]),
-        ],
-    )
-    def test_the_credits(self, look, credits, read):
-        assert look(creditsConsumed=credits).credits_consumed == read
-
-    @ALL
-    @pytest.mark.parametrize(
         ("code", "read"),
         [
             (400, 400),
@@ -332,7 +334,21 @@ FAILURES = [
     (451,  "The image could not be fetched",                               True),
     (500,  "Your prompt was flagged by content moderation",                True),
     (501,  "Violates our content policy",                                  True),
-    (None, "NSFW content is not allowed, revise your prompt and try again later", True),
+    (400,  "Get image info failed.",                                       True),
+    (400,  "Inappropriate content detected. Please replace the image or video.", True),
+    (400,  "Incorrect image format.",                                      True),
+    (400,  "Unsupported width or height. Please adjust the size and try again.", True),
+    (400,  "Your prompt was caught by our AI moderator. \nPlease adjust it and try again!", True),
+    (500,  "Your prompt was caught by our AI moderator. Please adjust it and try again!", True),
+    (400,  "Your prompt/negative prompt cannot exceed 2048 characters.",   True),
+    (None, "Your video creation prompt contains NSFW content, which isn't allowed under our policy.", True),
+    # Words that call it momentary come before those of a rejection, and before the codes of one.
+    (400,  "Please try again later. You can upgrade to Standard membership to start generating now.", False),
+    (None, "The policy service is not available, please try again later",  False),
+    (400,  "Reached the limit for concurrent generations.",                False),
+    (400,  "Upload failed due to network reasons, please re-enter.",       False),
+    (422,  "generate playground failed, task id is blank",                 False),
+    ("GENERATION_FAILED", "Playground task failed.",                       False),
     ("SAFETY.INPUT.TEXT", "",                                              True),
     ("INPUT_PREPROCESSING.SAFETY.TEXT", None,                              True),
     (500,  "internal error, please try again later.",                      False),
@@ -356,13 +372,69 @@ def test_a_failed_task_says_why_and_is_retried_where_that_can_help(look, code, t
     assert isinstance(error, AirflowFailException) is final
     assert (error.error_code, error.error_message) == (code or None, text or None)
     assert error.runway_task_id == "abc123"
-    for part in ("abc123", LOGS_URL, str(code or ""), (text or "no reason given").rstrip(".")):
+    reason = " ".join((text or "no reason given").split()).rstrip(".")
+    for part in ("abc123", LOGS_URL, str(code or ""), reason):
         assert part in str(error)
+    assert str(error).index(reason) < str(error).index("abc123"), "Airflow's UI cuts a long line"
+    assert "\n" not in str(error)
 
 
-def test_a_failed_task_says_what_it_cost_where_kie_ai_does():
-    with pytest.raises(RunwayTaskFailedError, match="30 credits were spent"):
-        runway(state="fail", creditsConsumed="30").result_url()
+@BOTH
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (402, "Credits insufficient : Your current balance isn't enough to run this request."),
+        (402, None),
+        ("433", "The cap of this key is reached, try again later"),
+        (400, "Credits insufficient"),
+        (500, "Your current balance isn\u2019t enough to run this request. Please top up to continue."),
+        ("INSUFFICIENT_CREDITS", "insufficient credits"),
+    ],
+)
+def test_a_task_that_failed_for_want_of_credits_says_so_and_is_not_retried(look, code, text):
+    with pytest.raises(RunwayTaskFailedError, match=r"top the account up.*abc123") as caught:
+        look(state="fail", failCode=code, failMsg=text).result_url()
+    assert isinstance(caught.value, RunwayCreditsError)
+    assert isinstance(caught.value, AirflowFailException)
+    assert not isinstance(caught.value, RunwayTaskRejectedError), "nothing is wrong with what was asked"
+
+
+class TestCredits:
+    """kie.ai's ``creditsConsumed`` is a reservation until the task has succeeded."""
+
+    GIVEN = [
+        (12, 12.0),
+        (110.5, 110.5),
+        ("63.0", 63.0),
+        (0, 0.0),
+        *((value, None) for value in [*NOTHING, "many", [], True]),
+    ]
+
+    @ALL
+    @pytest.mark.parametrize(("credits", "read"), GIVEN)
+    def test_a_success_cost_them(self, look, credits, read):
+        task = look(successFlag=1, creditsConsumed=credits)
+        assert (task.credits_consumed, task.credits_reserved) == (read, None)
+
+    @ALL
+    @pytest.mark.parametrize(("credits", "read"), GIVEN)
+    @pytest.mark.parametrize("state", ["waiting", "generating", "fail"])
+    def test_before_that_and_after_a_failure_they_are_reserved(self, look, state, credits, read):
+        flag = 3 if state == "fail" else 0
+        task = look(state=state, successFlag=flag, creditsConsumed=credits)
+        assert (task.credits_consumed, task.credits_reserved) == (None, read)
+
+    @BOTH
+    def test_a_failure_does_not_call_them_spent(self, look):
+        with pytest.raises(RunwayTaskFailedError, match="30 credits were reserved") as caught:
+            look(state="fail", creditsConsumed="30").result_url()
+        assert "spent" not in str(caught.value)
+
+    @pytest.mark.parametrize("credits", [0, 0.0, None, MISSING])
+    def test_a_failure_for_which_nothing_is_said_to_be_reserved_leaves_it_open(self, credits):
+        with pytest.raises(RunwayTaskFailedError, match="says whether credits were kept") as caught:
+            market(state="fail", creditsConsumed=credits).result_url()
+        assert "reserved" not in str(caught.value)
 
 
 class TestPlainData:
@@ -379,7 +451,7 @@ class TestPlainData:
         error_message="broke",
         created_at=CREATED,
         completed_at=CREATED.replace(microsecond=123000),
-        credits_consumed=12.5,
+        credits_reserved=12.5,
         expired=True,
     )
 
@@ -389,6 +461,10 @@ class TestPlainData:
 
     def test_what_a_later_version_added_is_left_out(self):
         assert RunwayTask.from_dict({**self.COMPLETE.to_dict(), "resolution": "720p"}) == self.COMPLETE
+
+    def test_what_an_earlier_version_called_spent_though_the_task_failed_is_reserved(self):
+        earlier = {"task_id": "a", "model": "runway", "state": "failed", "credits_consumed": 12.5}
+        assert RunwayTask.from_dict(earlier).credits_reserved == 12.5
 
     def test_what_an_earlier_version_did_not_know_has_its_default(self):
         assert RunwayTask.from_dict({"task_id": "a", "model": "runway", "state": "success"}) == RunwayTask(
