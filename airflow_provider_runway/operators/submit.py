@@ -187,6 +187,7 @@ class RunwaySubmitOperator(BaseOperator):
                 poll_interval=poll_interval,
                 started_at=submission.submitted_at,
                 end_time=submission.end_time,
+                returns="task_id",
                 kind=request.kind,
             )
         task = hook.wait_for_task(
@@ -306,9 +307,9 @@ class RunwaySubmitOperator(BaseOperator):
                 pause = pause_before_creation(refusals, error.retry_after)
                 if not error.repeat_creation or time.time() + pause > give_up_at:
                     raise
-                self.log.info("%s Trying again in %.0f s.", error, pause)
                 if self.deferrable:
-                    deferral.pause(self, pause, first_tried_at=first_tried_at, refusals=refusals)
+                    deferral.pause(self, pause, error, first_tried_at=first_tried_at, refusals=refusals)
+                self.log.info("%s Trying again in %.0f s.", error, pause)
             else:
                 self.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
                 submission = journal.accepted(submission, runway_task_id)

@@ -121,6 +121,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             poll_interval=self.poll_interval,
             started_at=started_at,
             end_time=started_at + self.timeout,
+            returns="video_url",
         )
 
     def poke(self, context: Context) -> PokeReturnValue:

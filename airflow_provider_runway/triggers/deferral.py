@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.exceptions import RunwayError, RunwayServerError, RunwayTimeoutError
-from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN
+from airflow_provider_runway.triggers import without_worker
+from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN, RESUME_GUARD
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
@@ -26,10 +27,11 @@ def defer(
     poll_interval: float | None,
     started_at: float,
     end_time: float,
+    returns: str,
     kind: str | None = None,
 ) -> None:
     """
-    Give the worker back and wait in the triggerer; the task goes on in ``execute_complete``.
+    Give the worker back and wait in the triggerer; the task ends there or goes on in ``execute_complete``.
 
     :param operator: The task.
     :param runway_task_id: The Runway task ID.
@@ -38,6 +40,7 @@ def defer(
     :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts.
     :param started_at: When the Runway task was submitted or the wait began, epoch seconds.
     :param end_time: The wait's deadline, epoch seconds.
+    :param returns: Which field of the Runway task is the ``return_value``: ``task_id`` or ``video_url``.
     :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
     """
     from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
@@ -51,22 +54,29 @@ def defer(
             started_at=started_at,
             end_time=end_time,
             kind=kind,
+            returns=returns if without_worker.can_end(operator) else None,
+            deferred_at=time.time(),
         ),
         method_name="execute_complete",
         timeout=timedelta(seconds=max(0.0, end_time - time.time()) + DEFERRAL_MARGIN),
     )
 
 
-def pause(operator: BaseOperator, delay: float, **kwargs: Any) -> None:
+def pause(operator: BaseOperator, delay: float, reason: Exception, **kwargs: Any) -> None:
     """
     Give the worker back for a while; the task goes on in ``submit_again``.
 
     :param operator: The task.
-    :param delay: Seconds.
+    :param delay: Seconds at least.
+    :param reason: Why, for the log.
     :param kwargs: What ``submit_again`` is to be given.
     """
     from airflow_provider_runway.compat import DateTimeTrigger
 
+    if delay < RESUME_GUARD:
+        # Added, since what was refused together must not come back together.
+        delay += RESUME_GUARD
+    operator.log.info("%s Trying again in %.0f s.", reason, delay)
     operator.defer(
         trigger=DateTimeTrigger(datetime.now(timezone.utc) + timedelta(seconds=delay)),
         method_name="submit_again",

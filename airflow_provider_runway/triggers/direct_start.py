@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.compat import RUNS_TASKS_IN_TRIGGERER
+from airflow_provider_runway.compat import conf
+from airflow_provider_runway.triggers.without_worker import can_end
 from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ def trigger_args(
     Return how to start a sensor in the triggerer, or ``None`` where it has to start in a worker.
 
     A worker it is for a sensor in a mapped task group, for a Runway task ID that only a template can tell,
-    and for what only a worker does: events of ``outlets``, ``execution_timeout``, the hooks around the task
-    and the callbacks at its start and its success. A task that starts in the triggerer passes by its pool and
-    its limits of active tasks too, so one with such goes to a worker. A mapped sensor never asks.
+    for one that cannot end in the triggerer, and for what only a worker does at the start: ``inlets``,
+    ``execution_timeout``, ``pre_execute`` and the callback. A task that starts in the triggerer passes by its
+    pool, its queue and its limits of active tasks too, so one with such goes to a worker. A mapped sensor
+    never asks.
 
     :param sensor: The sensor.
     :param runway_task_id: The Runway task ID, a template, or an XCom of a task upstream.
@@ -56,20 +58,17 @@ def trigger_args(
     :param runway_conn_id: The connection's ID.
     :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts.
     """
-    if not RUNS_TASKS_IN_TRIGGERER:
-        return None
     needs_worker = (
-        sensor.outlets
-        or sensor.inlets
+        sensor.inlets
         or sensor.execution_timeout
         or sensor.on_execute_callback
-        or sensor.on_success_callback
         or sensor._pre_execute_hook
-        or sensor._post_execute_hook
-        or not sensor.do_xcom_push
         or sensor.pool != _DEFAULT_POOL
         or sensor.max_active_tis_per_dag is not None
         or sensor.max_active_tis_per_dagrun is not None
+        # Such a triggerer runs what has its queue alone, and a task that starts there has none.
+        or conf.getboolean("triggerer", "queues_enabled", fallback=False)
+        or not can_end(sensor)
         or sensor.get_closest_mapped_task_group() is not None
     )
     upstream = _upstream(runway_task_id)
@@ -79,7 +78,7 @@ def trigger_args(
     from airflow.triggers.base import StartTriggerArgs
 
     return StartTriggerArgs(
-        trigger_cls="airflow_provider_runway.triggers.runway.RunwaySensorTrigger",
+        trigger_cls="airflow_provider_runway.triggers.runway.RunwayTaskTrigger",
         next_method="execute_complete",
         trigger_kwargs={
             "runway_task_id": None if upstream else runway_task_id,
@@ -87,6 +86,7 @@ def trigger_args(
             "runway_conn_id": runway_conn_id,
             "model": model,
             "poll_interval": poll_interval,
+            "returns": "video_url",
             "timeout": sensor.timeout,
         },
         timeout=timedelta(seconds=sensor.timeout + DEFERRAL_MARGIN),

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 TASK_ID_KEY = "runway_task_id"
 #: XCom key of the cost in credits: by the price list from the submission on, as kie.ai says after a wait.
 COST_KEY = "credits_consumed"
+#: XCom key of what an Airflow task returns.
+RETURN_KEY = "return_value"
+
+_VIDEO_KEYS = ("video_url", "image_url", "video_id")
+#: XCom keys of all that a sensor leaves behind.
+SENSOR_KEYS = (RETURN_KEY, *_VIDEO_KEYS, COST_KEY)
 
 
 def submission_of(request: RunwayRequest, runway_task_id: str) -> dict[str, Any]:
@@ -50,7 +56,7 @@ def result_of(task: RunwayTask) -> dict[str, Any]:
     cost = task.credits_consumed
     if cost is None and task.model == "aleph":
         cost = ALEPH_PRICE
-    result = {key: getattr(task, key) for key in ("video_url", "image_url", "video_id")} | {COST_KEY: cost}
+    result = {key: getattr(task, key) for key in _VIDEO_KEYS} | {COST_KEY: cost}
     return {key: value for key, value in result.items() if value is not None}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_runway.api.answers import check_lookup
+from airflow_provider_runway.api.tasks import RunwayTask
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayError,
@@ -18,8 +19,13 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
-from airflow_provider_runway.triggers.results import result_of
-from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN, WaitEnd, cannot_be_cancelled
+from airflow_provider_runway.triggers.results import RETURN_KEY, SENSOR_KEYS, result_of
+from airflow_provider_runway.waiting.ending import (
+    DEFERRAL_MARGIN,
+    RESUME_GUARD,
+    WaitEnd,
+    cannot_be_cancelled,
+)
 from airflow_provider_runway.waiting.poller import Poller
 
 #: Seconds after the deadline that the last look may take; Airflow ends the deferral a little later.
@@ -30,11 +36,12 @@ class RunwayTaskTrigger(BaseTrigger):
     """
     Wait until a Runway task has its video, or surely will not have one.
 
-    Fires one event, the plain data of a :class:`~airflow_provider_runway.waiting.ending.WaitEnd`. A look-up
-    that fails is repeated until the deadline, except where the API key is rejected or kie.ai knows no such
-    task.
+    A look-up that fails is repeated until the deadline, except where the API key is rejected or kie.ai knows
+    no such task. Where ``returns`` is given, a video that is there ends the Airflow task here, with its
+    XComs. All else is one event for a worker, which knows about retries, skips and callbacks: the plain data
+    of a :class:`~airflow_provider_runway.waiting.ending.WaitEnd`.
 
-    :param runway_task_id: The Runway task ID.
+    :param runway_task_id: The Runway task ID; ``None`` where it is the result of a task upstream.
     :param runway_conn_id: The connection's ID.
     :param model: ``runway`` (generate, extend) or ``aleph``.
     :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts to the kind of task.
@@ -44,45 +51,78 @@ class RunwayTaskTrigger(BaseTrigger):
         now.
     :param kind: The request's ``kind``, where ``started_at`` is when it was submitted: then there is no look
         before the video can be ready.
+    :param returns: Which field of the Runway task is the Airflow task's ``return_value``: ``task_id`` or
+        ``video_url``. ``None`` leaves the end to a worker.
+    :param deferred_at: When the worker was given back, in epoch seconds; ``None`` where nobody noted it.
+    :param timeout: The Airflow task's ``timeout`` in seconds, where it starts in the triggerer; it replaces
+        ``started_at`` and ``end_time``.
+    :param upstream: Where the ID is a result: the ``task_id`` and the ``key`` of that XCom.
     """
 
     def __init__(
         self,
-        runway_task_id: str,
+        runway_task_id: str | None,
         runway_conn_id: str = "runway_default",
         model: str = "runway",
         poll_interval: float | None = None,
         end_time: float | None = None,
         started_at: float | None = None,
         kind: str | None = None,
+        *,
+        returns: str | None = None,
+        deferred_at: float | None = None,
+        timeout: float | None = None,
+        upstream: dict[str, str] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
-        self.runway_task_id = runway_task_id
+        self._made_at = time.time()
+        self.runway_task_id = runway_task_id or ""
         self.runway_conn_id = runway_conn_id
         self.model = model
         self.poll_interval = poll_interval
-        self.started_at = time.time() if started_at is None else started_at
+        self.started_at = self._made_at if started_at is None else started_at
         self.end_time = self.started_at + 3600.0 if end_time is None else end_time
         self.kind = kind
+        self.returns = returns
+        self.deferred_at = deferred_at
+        self.timeout = timeout
+        self.upstream = upstream
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments. None of them is a secret: they are stored and logged."""
         return (
             "airflow_provider_runway.triggers.runway.RunwayTaskTrigger",
             {
-                "runway_task_id": self.runway_task_id,
+                "runway_task_id": self.runway_task_id or None,
                 "runway_conn_id": self.runway_conn_id,
                 "model": self.model,
                 "poll_interval": self.poll_interval,
                 "end_time": self.end_time,
                 "started_at": self.started_at,
                 "kind": self.kind,
+                "returns": self.returns,
+                "deferred_at": self.deferred_at,
+                "timeout": self.timeout,
+                "upstream": self.upstream,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the wait ends, and fire the one event that says how."""
-        end = await self.wait()
+        try:
+            if self.timeout is not None:
+                await self._start(self.timeout)
+            end = await self.wait()
+        except Exception:
+            # Airflow takes the failure of a trigger to a worker, too.
+            await self._outlast_race()
+            raise
+        if end.error is None and end.task is not None and await self._leave_results(end.task):
+            from airflow.triggers.base import TaskSuccessEvent
+
+            yield TaskSuccessEvent()
+            return
+        await self._outlast_race()
         yield TriggerEvent(end.to_event())
 
     async def on_kill(self) -> None:
@@ -144,19 +184,53 @@ class RunwayTaskTrigger(BaseTrigger):
         if poller.news:
             self.log.info(poller.news)
 
+    async def _start(self, timeout: float) -> None:
+        """Do what a worker would have done before the wait of a task that started in the triggerer."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        ti: Any = self.task_instance
+        # A video of before a clear must not pass for this one's.
+        for key in SENSOR_KEYS:
+            await asyncio.to_thread(XCom.delete, key=key, **_owner(ti))
+        if self.upstream:
+            # Without a map index, the look-up would wait for an answer that does not come.
+            of = {**_owner(ti), "task_id": self.upstream["task_id"], "map_index": -1}
+            self.runway_task_id = await XCom.aget_one(key=self.upstream["key"], **of)
+        # Airflow keeps the deadline of the deferral, so that a restart does not begin it afresh.
+        timeout_after: datetime | None = getattr(self, "timeout_after", None)
+        deadline = time.time() + timeout
+        self.end_time = timeout_after.timestamp() - DEFERRAL_MARGIN if timeout_after else deadline
+        self.started_at = self.end_time - timeout
+
+    async def _leave_results(self, task: RunwayTask) -> bool:
+        """Push the XComs of the Airflow task, and tell whether it can end here."""
+        ti: Any = self.task_instance
+        # `dag.test()` runs a trigger in its own process, on behalf of nobody: it goes on by itself.
+        if self.returns is None or ti is None:
+            return False
+        from airflow.sdk.execution_time.xcom import XCom
+
+        xcoms = {RETURN_KEY: getattr(task, self.returns), **result_of(task)}
+        try:
+            for key, value in xcoms.items():
+                await XCom.aset(key, value, **_owner(ti))
+        except Exception:
+            self.log.exception("The XComs cannot be pushed here: a worker ends this task")
+            return False
+        return True
+
+    async def _outlast_race(self) -> None:
+        """Wait until Airflow can take the task to a worker again without failing it."""
+        # A task that started here had no worker before, and outside of a triggerer nobody races.
+        if self.task_instance is None or self.timeout is not None:
+            return
+        # Clocks differ: never for longer than from now on.
+        deferred_at = min(self._made_at, self.deferred_at or self._made_at)
+        await asyncio.sleep(max(0.0, deferred_at + RESUME_GUARD - time.time()))
+
 
 class RunwaySensorTrigger(RunwayTaskTrigger):
-    """
-    Stand in for a sensor that starts in the triggerer and, where the video is there, ends there: no worker
-    process.
-
-    :param runway_task_id: The Runway task ID; ``None`` where it is the result of a task upstream.
-    :param upstream: That task: its ``task_id`` and the ``key`` of its XCom.
-    :param runway_conn_id: The connection's ID.
-    :param model: ``runway`` (generate, extend) or ``aleph``.
-    :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts to the kind of task.
-    :param timeout: The sensor's ``timeout`` in seconds.
-    """
+    """The sensor's trigger of earlier releases, for tasks and DAGs that were stored with it."""
 
     def __init__(
         self,
@@ -168,49 +242,15 @@ class RunwaySensorTrigger(RunwayTaskTrigger):
         timeout: float,
     ) -> None:
         super().__init__(
-            runway_task_id=runway_task_id or "",
-            runway_conn_id=runway_conn_id,
-            model=model,
-            poll_interval=poll_interval,
-        )
-        self.upstream = upstream
-        self.timeout = timeout
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments. None of them is a secret: they are stored and logged."""
-        return (
-            "airflow_provider_runway.triggers.runway.RunwaySensorTrigger",
-            {
-                "runway_task_id": self.runway_task_id or None,
-                "upstream": self.upstream,
-                "runway_conn_id": self.runway_conn_id,
-                "model": self.model,
-                "poll_interval": self.poll_interval,
-                "timeout": self.timeout,
-            },
+            runway_task_id,
+            runway_conn_id,
+            model,
+            poll_interval,
+            returns="video_url",
+            timeout=timeout,
+            upstream=upstream,
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the wait ends. Success ends the task here; a failure is left to a worker."""
-        from airflow.sdk.execution_time.xcom import XCom
-        from airflow.triggers.base import TaskSuccessEvent
 
-        ti: Any = self.task_instance
-        where = {"dag_id": ti.dag_id, "run_id": ti.run_id}
-        if self.upstream:
-            upstream = {"task_id": self.upstream["task_id"], "key": self.upstream["key"]}
-            # Without a map index, the look-up would wait for an answer that does not come.
-            self.runway_task_id = await XCom.aget_one(**upstream, **where, map_index=-1)
-        # Airflow keeps the deadline of the deferral, so that a restart does not begin it afresh.
-        timeout_after: datetime | None = getattr(self, "timeout_after", None)
-        deadline = time.time() + self.timeout
-        self.end_time = timeout_after.timestamp() - DEFERRAL_MARGIN if timeout_after else deadline
-        self.started_at = self.end_time - self.timeout
-        end = await self.wait()
-        if end.error is not None or end.task is None:
-            yield TriggerEvent(end.to_event())
-            return
-        results = {"return_value": end.task.video_url, **result_of(end.task)}
-        for key, value in results.items():
-            await XCom.aset(key, value, task_id=ti.task_id, map_index=-1, **where)
-        yield TaskSuccessEvent()
+def _owner(ti: Any) -> dict[str, Any]:
+    return {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")}

@@ -12,6 +12,10 @@ from airflow_provider_runway.exceptions import LOGS_URL, RunwayError, error_from
 #: deferral.
 DEFERRAL_MARGIN = 60.0
 
+#: Seconds after a deferral in which a task must not go on in a worker: the scheduler may read the end of the
+#: first worker after the task is queued again, and then fails it. Seen up to 5.4 s after the deferral.
+RESUME_GUARD = 12.0
+
 
 @dataclass(frozen=True)
 class WaitEnd:

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
-from airflow_provider_runway.triggers import direct_start
+from airflow_provider_runway.triggers import without_worker
 from airflow_provider_runway.waiting.ending import DEFERRAL_MARGIN, WaitEnd
 from tests.versions import AIRFLOW
 
@@ -37,6 +37,7 @@ def test_a_plain_deferrable_sensor_starts_in_the_triggerer() -> None:
         "runway_conn_id": "mine",
         "model": "aleph",
         "poll_interval": 7,
+        "returns": "video_url",
         "timeout": 600,
     }
     assert found.start_trigger_args.next_method == "execute_complete"
@@ -123,6 +124,12 @@ def test_what_a_cluster_policy_sets_later_counts_too(name: str) -> None:
     assert seen.get_task("untouched").start_trigger_args.next_method == "execute_complete"
 
 
+def test_with_queues_of_triggerers_it_takes_the_usual_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker defers gets its task's queue; what starts in the triggerer would get none."""
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__QUEUES_ENABLED", "True")
+    assert not sensor().start_from_trigger
+
+
 def test_a_class_derived_from_it_takes_the_usual_way() -> None:
     class Derived(RunwayTaskSensor):
         """One that may do more in a worker."""
@@ -165,7 +172,7 @@ def test_a_mapped_sensor_takes_the_usual_way() -> None:
 
 
 def test_an_older_airflow_takes_the_usual_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct_start, "RUNS_TASKS_IN_TRIGGERER", False)
+    monkeypatch.setattr(without_worker, "RUNS_TASKS_IN_TRIGGERER", False)
     assert not sensor().start_from_trigger
     assert sensor().start_trigger_args is None
 
@@ -182,7 +189,7 @@ def test_the_dag_can_be_stored_and_read_back(upstream: bool) -> None:
     task = DagSerialization.from_dict(stored).get_task("wait")
     assert task.start_from_trigger is True
     arguments = task.start_trigger_args
-    assert arguments.trigger_cls == "airflow_provider_runway.triggers.runway.RunwaySensorTrigger"
+    assert arguments.trigger_cls == "airflow_provider_runway.triggers.runway.RunwayTaskTrigger"
     assert arguments.timeout == timedelta(seconds=3600 + DEFERRAL_MARGIN)
 
 
@@ -204,6 +211,11 @@ def xcoms(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], Any]:
         assert (dag_id, run_id, map_index) == ("dag", "run", -1)
         return kept[task_id, key]
 
+    def delete(key: str, *, task_id: str, dag_id: str, run_id: str, map_index: int) -> None:
+        assert (dag_id, run_id, map_index) == ("dag", "run", -1)
+        kept.pop((task_id, key), None)
+
+    monkeypatch.setattr(XCom, "delete", delete)
     monkeypatch.setattr(XCom, "aset", aset)
     monkeypatch.setattr(XCom, "aget_one", aget_one)
     return kept
@@ -218,7 +230,9 @@ def start(made: RunwayTaskSensor, *, timeout_after: datetime | None = None) -> A
     trigger = getattr(importlib.import_module(module), name)(
         **json.loads(json.dumps(arguments.trigger_kwargs))
     )
-    assert trigger.serialize() == (arguments.trigger_cls, arguments.trigger_kwargs)
+    path, stored = trigger.serialize()
+    assert path == arguments.trigger_cls
+    assert stored.items() >= arguments.trigger_kwargs.items()
     trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id=made.task_id, map_index=-1)
     if timeout_after:
         trigger.timeout_after = timeout_after
@@ -279,6 +293,37 @@ def test_a_failed_task_is_left_to_a_worker_and_pushes_nothing(
     assert xcoms == {}
     with pytest.raises(RunwayTaskFailedError):
         WaitEnd.from_event(event.payload).result()
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_video_of_an_earlier_try_is_not_left_behind(
+    runway_simulator: Simulator, xcoms: dict[tuple[str, str], Any]
+) -> None:
+    from airflow_provider_runway.api.requests import GenerateVideo
+    from airflow_provider_runway.hooks.runway import RunwayHook
+
+    old = ("return_value", "video_url", "image_url", "video_id", "credits_consumed")
+    xcoms.update({("wait", key): "of the video before the clear" for key in old})
+    xcoms["generate", "return_value"] = "another task's"
+    runway_simulator.add_fault("moderation")
+    start(sensor(runway_task_id=RunwayHook().submit(GenerateVideo("A paper boat"))))
+    assert xcoms == {("generate", "return_value"): "another task's"}
+
+
+def test_a_dag_that_was_stored_by_an_earlier_release_still_starts() -> None:
+    from airflow_provider_runway.triggers.runway import RunwaySensorTrigger
+
+    stored = {
+        "runway_task_id": None,
+        "upstream": {"task_id": "generate", "key": "return_value"},
+        "runway_conn_id": "mine",
+        "model": "aleph",
+        "poll_interval": None,
+        "timeout": 600.0,
+    }
+    path, arguments = RunwaySensorTrigger(**stored).serialize()
+    assert path == "airflow_provider_runway.triggers.runway.RunwayTaskTrigger"
+    assert arguments.items() >= {**stored, "returns": "video_url"}.items()
 
 
 @pytest.mark.usefixtures("quick")
