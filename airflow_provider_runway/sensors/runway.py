@@ -47,9 +47,9 @@ class RunwayTaskSensor(BaseSensorOperator):
     :param runway_task_id: The Runway task ID, as the operators return it. (templated)
     :param model: ``runway`` (generate, extend) or ``aleph``. (templated)
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
-    :param deferrable: Wait in the triggerer, without a worker. From Airflow 3.3 on, an unmapped sensor starts
-        and ends there too and needs no worker process at all, unless it has ``outlets`` or other things that
-        only a worker does; the default is ``[operators] default_deferrable``.
+    :param deferrable: Wait in the triggerer, without a worker. From Airflow 3.3 on, a sensor ends there too,
+        and an unmapped one starts there and needs no worker process at all, unless it has ``outlets`` or
+        other things that only a worker does; the default is ``[operators] default_deferrable``.
     :param poke_interval: Seconds between two looks (at least 1), or a ``timedelta``; ``None`` adapts to the
         kind of task.
     :param timeout: Seconds from the start of the wait to the video, or a ``timedelta``. As with every sensor,

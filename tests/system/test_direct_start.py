@@ -1,4 +1,4 @@
-"""In a real Airflow 3.3: a sensor that needs no worker process, and all that a person expects of a sensor."""
+"""In a real Airflow 3.3: waits that end and sensors that start without a worker, as if they had one."""
 
 from __future__ import annotations
 
@@ -74,9 +74,12 @@ def run_id(simulator: LocalSimulator, airflow: LocalAirflow) -> str:
 
 
 def instance(airflow: LocalAirflow, run_id: str, task_id: str) -> dict[str, Any]:
-    """Return what Airflow says of a task."""
+    """Return what Airflow says of a task, ``id[3]`` for a mapped one."""
+    name, _, index = task_id.removesuffix("]").partition("[")
     (found,) = (
-        found for found in airflow.api.task_instances("direct_start", run_id) if found["task_id"] == task_id
+        found
+        for found in airflow.api.task_instances("direct_start", run_id)
+        if (found["task_id"], found["map_index"]) == (name, int(index or -1))
     )
     return found
 
@@ -146,19 +149,53 @@ def test_a_failed_runway_task_goes_through_its_retries(airflow: LocalAirflow, ru
 def test_with_outlets_it_emits_its_asset_event(airflow: LocalAirflow, run_id: str) -> None:
     assert instance(airflow, run_id, "with_outlets")["state"] == "success"
     events = airflow.api.request("GET", "/assets/events", params={"limit": 100})["asset_events"]
-    assert [event["source_task_id"] for event in events if event["source_run_id"] == run_id] == [
-        "with_outlets"
-    ]
+    assert {event["source_task_id"] for event in events if event["source_run_id"] == run_id} == {
+        "with_outlets",
+        "operator_with_outlets",
+    }
 
 
-def test_a_mapped_sensor_takes_the_usual_way(airflow: LocalAirflow, run_id: str) -> None:
-    states = airflow.api.task_states("direct_start", run_id)
-    assert (states["mapped[0]"], states["mapped[1]"]) == ("success", "success")
+@pytest.mark.parametrize("task_id", ["mapped[0]", "mapped[1]", "operator", "operators[0]", "operators[1]"])
+def test_a_mapped_sensor_and_an_operator_take_one_worker(
+    airflow: LocalAirflow, run_id: str, task_id: str
+) -> None:
+    assert instance(airflow, run_id, task_id)["state"] == "success"
+    assert worker_starts(airflow, run_id, task_id) == 1
+
+
+def test_an_operators_xcoms_are_those_of_one_in_a_worker(airflow: LocalAirflow, run_id: str) -> None:
+    found = airflow.api.xcoms("direct_start", run_id, "operator")
+    usual = airflow.api.xcoms("direct_start", run_id, "operator_with_outlets")
+    assert set(found) == set(usual)
+    assert found["return_value"] == found["runway_task_id"]
+    assert airflow.api.xcom("direct_start", run_id, "after_operator") == f"got {found['video_url']}"
+
+
+def test_an_operator_with_outlets_takes_a_worker_to_end(airflow: LocalAirflow, run_id: str) -> None:
+    assert instance(airflow, run_id, "operator_with_outlets")["state"] == "success"
+    assert worker_starts(airflow, run_id, "operator_with_outlets") == 2
+
+
+def test_each_mapped_sensor_has_the_xcoms_of_its_own_video(airflow: LocalAirflow, run_id: str) -> None:
     urls = [
         airflow.api.xcom("direct_start", run_id, "mapped", "video_url", map_index=index) for index in (0, 1)
     ]
     assert urls[0] == airflow.api.xcom("direct_start", run_id, "ready")
     assert urls[1] != urls[0]
+
+
+def test_a_cleared_sensor_leaves_nothing_of_its_first_video(
+    airflow: LocalAirflow, simulator: LocalSimulator
+) -> None:
+    run_id = airflow.api.trigger_dag("cleared")
+    assert airflow.api.wait_for_run("cleared", run_id, timeout=240) == "success"
+    first = airflow.api.xcom("cleared", run_id, "wait")
+    assert airflow.api.xcom("cleared", run_id, "seen") == [first, first]
+    simulator.add_fault(kind="moderation")
+    airflow.api.clear("cleared", run_id, ["generate", "wait", "seen"])
+    airflow.api.wait_for_task("cleared", run_id, "wait", {"failed"}, timeout=240)
+    airflow.api.wait_for_run("cleared", run_id, timeout=240)
+    assert airflow.api.xcom("cleared", run_id, "seen") == [None, None]
 
 
 def test_a_triggerer_that_dies_does_not_move_the_deadline(

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, task
 
+from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 
 
@@ -18,7 +19,7 @@ def note(context: Any) -> None:
     Path(os.environ["AIRFLOW_HOME"], f"told-{ti.task_id}-{ti.state}").touch()
 
 
-DEFAULTS = {"deferrable": True, "poke_interval": 1, "retry_delay": timedelta(seconds=1)}
+DEFAULTS = {"deferrable": True, "poke_interval": 1, "poll_interval": 1, "retry_delay": timedelta(seconds=1)}
 
 with DAG("direct_start", schedule=None, params={"ids": Param({}, type="object")}, default_args=DEFAULTS):
 
@@ -45,6 +46,26 @@ with DAG("direct_start", schedule=None, params={"ids": Param({}, type="object")}
     RunwayTaskSensor(task_id="telling", runway_task_id=ids["ready"], on_success_callback=note)
     RunwayTaskSensor(task_id="with_outlets", runway_task_id=ids["ready"], outlets=[Asset("video")])
     RunwayTaskSensor.partial(task_id="mapped").expand(runway_task_id=several(ids))
+    operator = RunwayGenerateOperator(task_id="operator", prompt="A paper boat", wait_for_completion=True)
+    downstream.override(task_id="after_operator")(operator.output["video_url"])
+    RunwayGenerateOperator.partial(task_id="operators", wait_for_completion=True).expand(
+        prompt=["A paper boat", "Another one"]
+    )
+    RunwayGenerateOperator(
+        task_id="operator_with_outlets",
+        prompt="A paper boat",
+        wait_for_completion=True,
+        outlets=[Asset("operator's video")],
+    )
+
+with DAG("cleared", schedule=None, default_args=DEFAULTS):
+    submitted = RunwayGenerateOperator(task_id="generate", prompt="A paper boat")
+
+    @task(trigger_rule="all_done")
+    def seen(ti: Any = None) -> list[str | None]:
+        return [ti.xcom_pull("wait"), ti.xcom_pull("wait", key="video_url")]
+
+    RunwayTaskSensor(task_id="wait", runway_task_id=submitted.output) >> seen()
 
 with DAG("interrupted", schedule=None, params={"ids": Param({}, type="object")}, default_args=DEFAULTS):
 
