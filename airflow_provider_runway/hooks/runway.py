@@ -198,7 +198,10 @@ class RunwayHook(HttpHook):
             kind=kind,
         )
         while True:
-            time.sleep(poller.next_delay(time.time()))
+            delay = poller.next_delay(time.time())
+            if plan := poller.plan(delay, time.time()):
+                self.log.info(plan)
+            time.sleep(delay)
             try:
                 task = self._look_up(runway_task_id, model)
             except RunwayError as error:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WAIT_KEY = "runway_wait"
+_GRACES_KEY = "runway_graces"
 
 
 def start_of_wait(context: Context, runway_task_id: str) -> float:
@@ -48,8 +49,59 @@ def start_of_try(context: Context) -> float:
 
     :param context: The Airflow context.
     """
-    ti: Any = context["ti"]
     # From Airflow 3.0 on, each reschedule sets a new start date; before, the first one stayed.
-    first_reschedule = getattr(ti, "get_first_reschedule_date", lambda context: None)
-    start_date: datetime | None = first_reschedule(context) or ti.start_date
+    start_date: datetime | None = first_reschedule(context) or context["ti"].start_date
     return start_date.timestamp() if start_date is not None else time.time()
+
+
+def graces(context: Context, runway_task_id: str) -> dict[str, float]:
+    """
+    Return from when on the graces of a rescheduled sensor's poller count: each look is in a process of its
+    own. Where nothing can be kept from one to the next, it is from the beginning of the wait.
+
+    :param context: The Airflow context.
+    :param runway_task_id: The Runway task ID.
+    """
+    from airflow_provider_runway.submissions.stores import state_store
+    from airflow_provider_runway.waiting.poller import GRACES
+
+    began = start_of_try(context)
+    try:
+        store = state_store(context)
+        if store is None:
+            return dict.fromkeys(GRACES, began)
+        known = store.get(_GRACES_KEY) or {}
+    except Exception:
+        log.exception("What earlier looks met cannot be read: its graces start afresh")
+        return {}
+    is_ours = (known.get("runway_task_id"), known.get("began")) == (runway_task_id, began)
+    return dict(known.get("since") or {}) if is_ours else {}
+
+
+def keep_graces(context: Context, runway_task_id: str, since: dict[str, float]) -> None:
+    """
+    Keep from when on they count, where that is possible.
+
+    :param context: The Airflow context.
+    :param runway_task_id: The Runway task ID.
+    :param since: What the poller says.
+    """
+    from airflow_provider_runway.submissions.stores import state_store
+
+    try:
+        if store := state_store(context):
+            value = {"runway_task_id": runway_task_id, "began": start_of_try(context), "since": since}
+            store.set(_GRACES_KEY, value)
+    except Exception:
+        log.exception("What this look met cannot be kept: its grace starts afresh at the next one")
+
+
+def first_reschedule(context: Context) -> datetime | None:
+    """
+    Return when this try of the Airflow task was rescheduled first, where it was and Airflow says so.
+
+    :param context: The Airflow context.
+    """
+    ti: Any = context["ti"]
+    found: datetime | None = getattr(ti, "get_first_reschedule_date", lambda context: None)(context)
+    return found

@@ -85,6 +85,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.poll_interval = None if poke_interval is None else self.poke_interval
         self._poller: Poller | None = None
+        self._was_rescheduled = False
 
     def _direct_start(self) -> StartTriggerArgs | None:
         # A class derived from this one may do more, in methods that only a worker calls.
@@ -103,6 +104,8 @@ class RunwayTaskSensor(BaseSensorOperator):
         if not self.deferrable:
             try:
                 return super().execute(context)
+            except RunwayError:
+                raise
             except AirflowSensorTimeout as error:
                 raise self._timed_out(str(error)) from error
         try:
@@ -138,16 +141,16 @@ class RunwayTaskSensor(BaseSensorOperator):
         check_lookup(self.runway_task_id, self.model)
         if self._poller is None:
             started_at = beginning.start_of_try(context)
-            # The sensor's own timeout is Airflow's business here, so the poller has no deadline.
+            self._was_rescheduled = beginning.first_reschedule(context) is not None
             self._poller = Poller(
                 runway_task_id=self.runway_task_id,
                 model=self.model,
-                end_time=float("inf"),
+                end_time=started_at + self.timeout,
                 started_at=started_at,
                 poll_interval=self.poll_interval,
-                # Each reschedule is a new process, which knows of the ones before only this.
-                grace_from=started_at if self.reschedule else None,
+                since=beginning.graces(context, self.runway_task_id) if self.reschedule else None,
             )
+        since = dict(self._poller.since)
         try:
             task = RunwayHook(self.runway_conn_id, patience=0).get_task(self.runway_task_id, model=self.model)
         except RunwayError as error:
@@ -156,6 +159,8 @@ class RunwayTaskSensor(BaseSensorOperator):
             end = self._poller.on_task(task, time.time())
         if self._poller.news:
             self.log.info(self._poller.news)
+        if self.reschedule and end is None and self._poller.since != since:
+            beginning.keep_graces(context, self.runway_task_id, self._poller.since)
         if end is None:
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._finish(context, end))
@@ -224,9 +229,15 @@ class RunwayTaskSensor(BaseSensorOperator):
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Any, poke_count: int
     ) -> float:
-        if self._poller is None or self.poll_interval is not None or self.exponential_backoff:
-            interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
-            return max(SHORTEST_INTERVAL, interval)
-        # Not past the sensor's own timeout, of which the poller knows nothing.
-        left: float = self.timeout - run_duration()
-        return max(0.0, min(self._poller.next_delay(time.time()), left))
+        if self._poller is None:
+            return float(super()._get_next_poke_interval(started_at, run_duration, poke_count))
+        now = time.time()
+        if self.poll_interval is None and not self.exponential_backoff:
+            interval = self._poller.next_delay(now)
+        else:
+            chosen: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+            interval = max(SHORTEST_INTERVAL, chosen)
+        plan = self._poller.plan(interval, now)
+        if plan and not self._was_rescheduled:
+            self.log.info(plan)
+        return interval

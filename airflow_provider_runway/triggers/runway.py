@@ -159,13 +159,13 @@ class RunwayTaskTrigger(BaseTrigger):
                 end = poller.on_error(error, time.time())
                 self._tell(poller)
                 if end is None:
-                    await asyncio.sleep(poller.next_delay(time.time()))
+                    await self._pause(poller)
         return end
 
     async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
         last = LastAnswer()
         while True:
-            await asyncio.sleep(poller.next_delay(time.time()))
+            await self._pause(poller)
             left = max(0.0, self.end_time - time.time())
             try:
                 # A rate limit that holds all look-ups back must not move the deadline.
@@ -179,6 +179,12 @@ class RunwayTaskTrigger(BaseTrigger):
             self._tell(poller)
             if end is not None:
                 return end
+
+    async def _pause(self, poller: Poller) -> None:
+        delay = poller.next_delay(time.time())
+        if plan := poller.plan(delay, time.time()):
+            self.log.info(plan)
+        await asyncio.sleep(delay)
 
     def _tell(self, poller: Poller) -> None:
         if poller.news:

@@ -1,9 +1,9 @@
 """When to ask for a task again, and when to stop: one pure object for the trigger, the sensor and the
 synchronous wait.
 
-It is handed the time and each answer, and does no I/O. A wait ends with the video, with an error that asking
-again cannot mend, or at its deadline, an absolute time that survives restarts. Nothing else ends it: a video
-that is already paid for is not given up because a look-up failed.
+It is handed the time and each answer, and does no I/O. A wait ends with the video, with an error that is
+about the task or the key, or at its deadline, an absolute time that survives restarts. Nothing else ends it:
+a video that is already paid for is not given up because a look-up failed.
 """
 
 from __future__ import annotations
@@ -12,22 +12,39 @@ from datetime import datetime, timezone
 
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
     RunwayConnectionNotFoundError,
     RunwayError,
+    RunwayTaskFailedError,
     RunwayTaskNotFoundError,
     RunwayTimeoutError,
+    RunwayValidationError,
+    RunwayVideoExpiredError,
 )
 from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL
 from airflow_provider_runway.waiting.backoff import LONGEST_BACKOFF, backoff
 from airflow_provider_runway.waiting.ending import WaitEnd, goes_on
 from airflow_provider_runway.waiting.schedule import Durations, seconds_to_next_look
 
-#: Seconds in which a new task may still be unknown to kie.ai's status routes.
+#: Seconds in which a new task may still be unknown to kie.ai's status routes, and in which one that has
+#: succeeded may still have no video.
 GRACE = 90.0
 
 #: Seconds for which a wait goes on though Airflow finds no such connection: it says so, too, while its API
 #: server or the secrets backend is out of reach.
 CONNECTION_GRACE = 600.0
+
+#: What is tolerated for a while only.
+GRACES = _UNKNOWN, _NO_CONNECTION, _NO_VIDEO = ("unknown", "no connection", "no video")
+
+#: What ends a wait at once: the task itself, the key, or what was wrong before anything was sent. Whatever
+#: else kie.ai answers to a look-up (too few credits, a feature disabled) says nothing of the task.
+FINAL = (
+    RunwayTaskFailedError,
+    RunwayVideoExpiredError,
+    RunwayAuthenticationError,
+    RunwayValidationError,
+)
 
 #: What all waits of this process have learned.
 DURATIONS = Durations()
@@ -47,8 +64,9 @@ class Poller:
     :param kind: The kind of task, where the wait begins with its submission; ``None`` where it was submitted
         before, nobody knows when: then the first look comes at once and tells.
     :param durations: How long tasks take, and where to learn it.
-    :param grace_from: From when on the grace of an unknown ID counts, in epoch seconds; ``None`` means from
-        the first answer, since one stray answer must not end a wait that was taken up after a restart.
+    :param since: From when on each grace counts, as the attribute of that name of an earlier poller said: a
+        wait may go on in another process. What is not in it counts from the first such answer, since one
+        stray answer must not end a wait that was taken up after a restart.
     :param speed: How many times as fast as the real service the one is that is asked, a simulator: pauses and
         graces of the default schedule are so many times shorter.
     """
@@ -63,7 +81,7 @@ class Poller:
         poll_interval: float | None = None,
         kind: str | None = None,
         durations: Durations = DURATIONS,
-        grace_from: float | None = None,
+        since: dict[str, float] | None = None,
         speed: float = 1.0,
     ) -> None:
         self.runway_task_id = runway_task_id
@@ -76,8 +94,10 @@ class Poller:
         self.failures = 0
         self.news: str | None = None
         self._last_error: RunwayError | None = None
-        self._known_at = grace_from
-        self._no_connection_since: float | None = None
+        #: Since when each of :data:`GRACES` has been so.
+        self.since = dict(since or {})
+        self._told: set[tuple[type[RunwayError], object]] = set()
+        self._planned_aloud = False
         self._kind = kind
         self._durations = durations
         # Until then it was surely not being generated.
@@ -97,16 +117,20 @@ class Poller:
             self.news = f"Runway task {self.runway_task_id} can be looked up again: {task.state}"
         elif task.state is not self.state:
             self.news = f"Runway task {self.runway_task_id}: {task.state}"
-        self.state, self.failures, self._last_error, self._known_at = task.state, 0, None, now
-        self._no_connection_since = None
+        self.state, self.failures, self._last_error = task.state, 0, None
+        self.since = {name: moment for name, moment in self.since.items() if name == _NO_VIDEO}
         if self._not_before is None and task.created_at is not None:
             self._not_before = min(now, task.created_at.timestamp())
+        self._told.clear()
+        if task.state is TaskState.SUCCESS and not task.video_url and not task.expired:
+            return self._without_video(task, now)
         if task.state.is_terminal:
             try:
                 task.result_url()
             except RunwayError as error:
                 return WaitEnd(task=task, error=error)
-            self._learn(task, now)
+            if _NO_VIDEO not in self.since:
+                self._learn(task, now)
             return WaitEnd(task=task)
         self._kind = self._kind or _kind_of(task)
         if task.state is not TaskState.GENERATING:
@@ -123,17 +147,16 @@ class Poller:
         """
         self.news = None
         unknown_id = isinstance(error, RunwayTaskNotFoundError)
-        self._known_at = now if self._known_at is None else self._known_at
-        in_grace = unknown_id and now < self._known_at + GRACE / self.speed
+        if isinstance(error, FINAL):
+            return WaitEnd(error=error)
+        if unknown_id and self._tolerated_for(_UNKNOWN, now) >= GRACE / self.speed:
+            return WaitEnd(error=error)
         if not isinstance(error, RunwayConnectionNotFoundError):
-            self._no_connection_since = None
-        elif self._no_connection_since is None:
-            self._no_connection_since = now
-        elif now >= self._no_connection_since + CONNECTION_GRACE:
+            self.since.pop(_NO_CONNECTION, None)
+        elif self._tolerated_for(_NO_CONNECTION, now) >= CONNECTION_GRACE:
             return WaitEnd(error=error)
-        if not (error.repeat_lookup or in_grace):
-            return WaitEnd(error=error)
-        if not self.failures and not unknown_id:
+        if (type(error), error.code) not in self._told and not unknown_id:
+            self._told.add((type(error), error.code))
             self.news = f"Runway task {self.runway_task_id} cannot be looked up, still trying: {error}"
         self.failures += 1
         self._last_error = error
@@ -141,7 +164,7 @@ class Poller:
 
     def begin_anew(self) -> None:
         """Forget what was said of the ID so far, since it was asked for with another account's key."""
-        self._known_at = None
+        self.since.pop(_UNKNOWN, None)
 
     def next_delay(self, now: float) -> float:
         """
@@ -152,6 +175,22 @@ class Poller:
         delay = self._delay(now)
         self._planned = now + delay
         return max(0.0, min(delay, self.end_time - now))
+
+    def plan(self, delay: float, now: float) -> str | None:
+        """
+        Return, once a wait, when it looks next and when it gives up; ``None`` where it has been said, and
+        where the next look comes at once.
+
+        :param delay: Seconds until the next look.
+        :param now: The time, epoch seconds.
+        """
+        if self._planned_aloud or delay <= 0:
+            return None
+        self._planned_aloud = True
+        return (
+            f"Runway task {self.runway_task_id}: the next look is in {delay:.0f} s, "
+            f"at {_moment(now + delay)}; the wait gives up at {_moment(self.end_time)}"
+        )
 
     def _delay(self, now: float) -> float:
         if self.state is None and self._last_error is None:
@@ -192,9 +231,25 @@ class Poller:
         ready_at = now - min(now - self._looked_at, 3 * pause) / 2
         self._durations.record(kind, (ready_at - self._not_before) * self.speed, self.speed)
 
+    def _tolerated_for(self, what: str, now: float) -> float:
+        return now - self.since.setdefault(what, now)
+
+    def _without_video(self, task: RunwayTask, now: float) -> WaitEnd | None:
+        """Go on for a while with a task that has succeeded, but names no video yet."""
+        if _NO_VIDEO not in self.since:
+            self.news = f"Runway task {self.runway_task_id}: {task.state}, but without a video so far"
+            if task.completed_at is not None:
+                self.since[_NO_VIDEO] = min(now, task.completed_at.timestamp())
+        if self._tolerated_for(_NO_VIDEO, now) < GRACE / self.speed and now < self.end_time:
+            return None
+        try:
+            task.result_url()
+        except RunwayError as error:
+            return WaitEnd(task=task, error=error)
+        return WaitEnd(task=task)
+
     def _timeout(self, task: RunwayTask | None) -> WaitEnd:
         waited = self.end_time - self.started_at
-        deadline = datetime.fromtimestamp(self.end_time, timezone.utc).isoformat(timespec="seconds")
         stood = f"was last seen {self.state}" if self.state else "was never seen"
         failed = f" The last look-up failed: {self._last_error}." if self._last_error else ""
         # Who knows its kind has submitted it.
@@ -202,10 +257,18 @@ class Poller:
         return WaitEnd(
             task=task,
             error=RunwayTimeoutError(
-                f"No video after {waited:.0f} s (deadline {deadline}); the task {stood}.{failed} {further}",
+                f"No video after {waited:.0f} s (deadline {_moment(self.end_time)}); "
+                f"the task {stood}.{failed} {further}",
                 runway_task_id=self.runway_task_id,
             ),
         )
+
+
+def _moment(seconds: float) -> str:
+    # A deadline may be any number.
+    return datetime.fromtimestamp(min(seconds, 253_402_300_799.0), timezone.utc).strftime(
+        "%Y-%m-%d %H:%M:%S UTC"
+    )
 
 
 def _kind_of(task: RunwayTask) -> str:

@@ -34,6 +34,7 @@ from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from airflow_provider_runway.waiting.ending import WaitEnd
 from tests.integration.conftest import TaskInstance
 from tests.integration.recorder import Answer, Recorder, envelope
+from tests.stores import TaskStateStore
 from tests.versions import DAG
 
 pytestmark = pytest.mark.usefixtures("quick", "_first_reschedule")
@@ -139,10 +140,19 @@ def test_a_moderated_task_is_not_retried(
 
 
 @MODES
+@pytest.mark.parametrize("has_store", [True, False])
 @pytest.mark.parametrize("fault", ["expired", "success_without_url"])
 def test_a_success_without_a_video_is_an_error_of_its_own(
-    runway_simulator: Simulator, context: Any, arguments: dict[str, Any], fault: str
+    runway_simulator: Simulator,
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+    fault: str,
+    has_store: bool,
 ) -> None:
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0)
+    if has_store:
+        context["task_state_store"] = TaskStateStore()
     with pytest.raises(RunwayVideoExpiredError):
         run(sensor(submit(runway_simulator, fault), **arguments), context)
 
@@ -215,6 +225,65 @@ def test_an_unknown_id_has_a_grace(
     with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
         run(sensor("nobody-knows-me", **arguments), context)
     assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1
+
+
+@pytest.mark.parametrize("trouble", ["no connection", "no video", "unknown"])
+def test_a_rescheduled_sensor_grants_a_grace_once_over_its_processes_and_not_less_late_in_the_wait(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    connect("good", host=recorder.url)
+    recorder.answer = lambda _: envelope(None if trouble == "unknown" else {"state": "success"})
+    conn_id = "nowhere" if trouble == "no connection" else "good"
+    # The wait has run for half an hour, and each look is in a process of its own.
+    context["task_state_store"] = TaskStateStore()
+    context["ti"].start_date -= timedelta(minutes=30)
+    now = time.time()
+
+    def look(after: float) -> Any:
+        monkeypatch.setattr("airflow_provider_runway.sensors.runway.time.time", lambda: now + after)
+        waiting = sensor("task-1", mode="reschedule", runway_conn_id=conn_id, timeout=7200)
+        return waiting.poke(context).is_done
+
+    grace = 600 if trouble == "no connection" else 90
+    assert not look(0)
+    assert not look(grace - 10)
+    with pytest.raises(RunwayError):
+        look(grace + 10)
+
+
+@pytest.mark.parametrize("code", [402, 433, 400, 451, 505])
+@MODES
+def test_an_answer_that_says_nothing_of_the_task_ends_no_wait(
+    recorder: Recorder, connect: Callable[..., str], context: Any, arguments: dict[str, Any], code: int
+) -> None:
+    connect(host=recorder.url)
+    success = {"state": "success", "videoInfo": {"videoUrl": "https://files.test/v.mp4"}}
+    answers = iter([envelope(None, code, "not now")] * 3 + [envelope(success)])
+    recorder.answer = lambda request: next(answers)
+    assert run(sensor("task-1", **arguments), context) == "https://files.test/v.mp4"
+
+
+@MODES
+def test_a_wait_says_once_when_it_looks_next_and_when_it_gives_up(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    context: Any,
+    arguments: dict[str, Any],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connect(host=recorder.url)
+    success = {"state": "success", "videoInfo": {"videoUrl": "https://files.test/v.mp4"}}
+    answers = iter([envelope({"state": "generating"})] * 5 + [envelope(success)])
+    recorder.answer = lambda request: next(answers)
+    run(sensor("task-1", **arguments), context)
+    told = "".join(capfd.readouterr()) + caplog.text
+    assert told.count("task-1: the next look is in") == 1
+    assert "the wait gives up at" in told
 
 
 def test_a_video_that_is_there_needs_no_deferral(
@@ -320,13 +389,14 @@ def test_no_sensor_looks_more_often_than_once_a_second(
 def test_a_server_that_asks_for_a_day_does_not_move_the_sensors_timeout(
     recorder: Recorder, connect: Callable[..., str], context: Any, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
+    context["ti"].start_date -= timedelta(seconds=100)
     # The pauses are what is looked at here.
     monkeypatch.undo()
     connect(host=recorder.url)
     recorder.answer = lambda request: Answer(b"", 429, {"Retry-After": "86400"})
     waiting = sensor("task-1", mode=mode, timeout=600)
     assert not waiting.poke(context)
-    assert waiting._get_next_poke_interval(0.0, lambda: 100.0, 1) == pytest.approx(500)
+    assert waiting._get_next_poke_interval(0.0, lambda: 100.0, 1) == pytest.approx(500, abs=60)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
+    RunwayConnectionNotFoundError,
     RunwayCreditsError,
     RunwayError,
     RunwayMaintenanceError,
@@ -27,6 +28,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskRejectedError,
     RunwayTimeoutError,
     RunwayUnreadableAnswerError,
+    RunwayValidationError,
     RunwayVideoExpiredError,
 )
 from airflow_provider_runway.waiting.backoff import backoff
@@ -43,12 +45,17 @@ PASSING = [
     RunwayMaintenanceError("code 455"),
     RunwayNotConnectedError("no connection"),
     RunwayUnreadableAnswerError("a gateway's page"),
+    # Of the account, of the request's form, of a feature: nothing of the task.
+    RunwayCreditsError("code 402", code=402),
+    RunwayCreditsError("code 433", code=433),
+    *(RunwayRequestError(f"code {code}", code=code) for code in (400, 451, 505, 418)),
 ]
 FINAL = [
     RunwayAuthenticationError("code 401"),
-    RunwayCreditsError("code 433"),
-    RunwayRequestError("code 400"),
     RunwayTaskFailedError("code 501"),
+    RunwayTaskRejectedError("code 501"),
+    RunwayVideoExpiredError("deleted"),
+    RunwayValidationError("runway_task_id=''"),
 ]
 
 
@@ -97,11 +104,87 @@ def test_a_failed_task_says_why_with_its_id_and_the_vendors_log_page() -> None:
     assert caught.value.error_code == 500
 
 
-@pytest.mark.parametrize("fields", [{"video_url": None}, {"video_url": VIDEO, "expired": True}])
-def test_a_success_without_a_video_is_an_error_of_its_own(fields: dict[str, Any]) -> None:
-    end = ended(poller().on_task(task(TaskState.SUCCESS, **fields), START + 40))
+@pytest.mark.parametrize("url", [None, VIDEO])
+def test_a_video_that_is_deleted_ends_the_wait_at_once(url: str | None) -> None:
+    end = ended(poller().on_task(task(TaskState.SUCCESS, video_url=url, expired=True), START + 40))
     with pytest.raises(RunwayVideoExpiredError):
         end.result()
+
+
+def test_a_success_may_be_without_its_video_for_ninety_seconds() -> None:
+    wait = poller()
+    for now in (START + 40, START + 80, START + 125):
+        assert wait.on_task(task(TaskState.SUCCESS), now) is None
+        assert 0 < wait.next_delay(now) <= 60
+    end = ended(wait.on_task(task(TaskState.SUCCESS, video_url=VIDEO), START + 129))
+    assert end.result().video_url == VIDEO
+
+
+@pytest.mark.parametrize("speed", [1.0, 20.0])
+def test_a_success_that_stays_without_a_video_is_an_error_of_its_own(speed: float) -> None:
+    wait = poller(speed=speed)
+    assert wait.on_task(task(TaskState.SUCCESS), START + 40) is None
+    end = ended(wait.on_task(task(TaskState.SUCCESS), START + 40 + 91 / speed))
+    with pytest.raises(RunwayVideoExpiredError):
+        end.result()
+
+
+@pytest.mark.parametrize(("ago", "ends"), [(60, False), (91, True), (-3600, False)])
+def test_the_grace_for_a_video_counts_from_the_end_that_kie_names(ago: float, ends: bool) -> None:
+    """A new process, after a reschedule or a restart of the triggerer, sees the task for the first time."""
+    completed = datetime.fromtimestamp(START + 400 - ago, timezone.utc)
+    end = poller().on_task(task(TaskState.SUCCESS, completed_at=completed), START + 400)
+    assert (end is not None) is ends
+
+
+def test_a_success_without_a_video_is_no_time_out_at_the_deadline() -> None:
+    end = ended(poller().on_task(task(TaskState.SUCCESS), START + 3600))
+    with pytest.raises(RunwayVideoExpiredError):
+        end.result()
+
+
+def test_a_success_without_its_video_is_told_once() -> None:
+    wait = poller()
+    told = []
+    for second in range(3):
+        wait.on_task(task(TaskState.SUCCESS), START + second)
+        told.append(wait.news)
+    assert "without a video" in str(told[0])
+    assert told[1:] == [None, None]
+
+
+def test_a_video_that_was_named_late_teaches_nothing_of_durations() -> None:
+    durations = Durations()
+    for _ in range(40):
+        wait = poller(kind="generate", durations=durations)
+        wait.on_task(task(TaskState.GENERATING), START + 30)
+        wait.on_task(task(TaskState.SUCCESS), START + 33)
+        wait.on_task(task(TaskState.SUCCESS, video_url=VIDEO), START + 36)
+    assert durations.usual("generate") == Durations().usual("generate")
+
+
+def test_a_wait_says_once_when_it_looks_next_and_when_it_gives_up() -> None:
+    wait = poller(runway_task_id="task-7")
+    assert wait.plan(0.0, START) is None, "the first look comes at once"
+    plan = wait.plan(33.0, START)
+    assert plan is not None
+    assert "task-7" in plan
+    assert "33 s" in plan
+    assert "2023-11-14 22:13:53 UTC" in plan
+    assert "2023-11-14 23:13:20 UTC" in plan
+    assert wait.plan(3.0, START + 33) is None
+
+
+def test_a_deadline_in_a_million_years_can_be_said() -> None:
+    assert poller(end_time=1e14).plan(33.0, START)
+
+
+def test_a_missing_connection_is_tolerated_for_ten_minutes() -> None:
+    wait = poller()
+    missing = RunwayConnectionNotFoundError("no such connection")
+    assert wait.on_error(missing, START + 1000) is None
+    assert wait.on_error(missing, START + 1590) is None
+    assert wait.on_error(missing, START + 1610) is not None
 
 
 @pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
@@ -154,10 +237,30 @@ def test_a_wait_taken_up_long_after_the_submission_has_a_grace_of_its_own() -> N
     assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 1095) is not None
 
 
-def test_a_grace_can_count_from_an_earlier_process() -> None:
-    wait = poller(grace_from=START)
-    assert wait.on_error(RunwayTaskNotFoundError("unknown"), START + 85) is None
-    assert poller(grace_from=START).on_error(RunwayTaskNotFoundError("unknown"), START + 95) is not None
+@pytest.mark.parametrize(
+    ("answer", "grace"),
+    [
+        (RunwayTaskNotFoundError("unknown"), 90),
+        (RunwayConnectionNotFoundError("no such connection"), 600),
+        (task(TaskState.SUCCESS), 90),
+    ],
+    ids=["unknown", "no connection", "no video"],
+)
+def test_a_grace_goes_on_in_another_process(answer: Any, grace: float) -> None:
+    def look(wait: Poller, now: float) -> WaitEnd | None:
+        return wait.on_task(answer, now) if isinstance(answer, RunwayTask) else wait.on_error(answer, now)
+
+    first = poller()
+    assert look(first, START + 1000) is None
+    since = json.loads(json.dumps(first.since))
+    assert look(poller(since=since), START + 1000 + grace - 1) is None
+    assert look(poller(since=since), START + 1000 + grace + 1) is not None
+
+
+def test_graces_are_over_once_the_task_is_seen() -> None:
+    wait = poller(since={"unknown": START, "no connection": START})
+    wait.on_task(task(TaskState.GENERATING), START + 50)
+    assert wait.since == {}
 
 
 def test_a_task_that_was_seen_may_be_unknown_again_for_a_while() -> None:
@@ -279,6 +382,20 @@ def test_there_is_news_at_the_first_failure_and_at_the_recovery_alone() -> None:
         told.append(wait.news)
     assert [index for index, news in enumerate(told) if news] == [0, 4]
     assert "503" in str(told[0])
+
+
+def test_each_kind_of_failure_is_named_once_until_the_recovery() -> None:
+    wait = poller()
+    credits_error = RunwayCreditsError("code 402: top up", code=402)
+    told = []
+    for error in [RunwayServerError("code 503", code=503), credits_error] * 3:
+        wait.on_error(error, START + 1)
+        told.append(wait.news)
+    assert [index for index, news in enumerate(told) if news] == [0, 1]
+    assert "top up" in str(told[1])
+    wait.on_task(task(TaskState.GENERATING), START + 2)
+    wait.on_error(credits_error, START + 3)
+    assert wait.news
 
 
 @pytest.mark.parametrize("error", [*PASSING, *FINAL, RunwayTaskNotFoundError("unknown")], ids=repr)
