@@ -176,7 +176,7 @@ def main() -> None:
     parser.add_argument(
         "--write-docs",
         action="store_true",
-        help=f"put each whole table into {PAGE.relative_to(REPOSITORY)}, and at the end the summary",
+        help="put each whole table into docs/performance.md, and at the end the summary",
     )
     options = parser.parse_args()
     if options.write_docs and options.quick:
