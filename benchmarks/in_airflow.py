@@ -123,12 +123,12 @@ def run(
 
 def _text(rows: list[list[str]], tasks: int) -> str:
     version = importlib.metadata.version("apache-airflow")
+    ready = f"{_lead(tasks) + 30:.0f} to {_lead(tasks) + 45:.0f} s"
     conditions = (
         f"One row after another in one Airflow {version} with the LocalExecutor, 8 workers, one triggerer "
-        "and SQLite. A sensor's video is ready "
-        f"{_lead(tasks) + 30:.0f} to {_lead(tasks) + 45:.0f} s after the DAG file was written, when all wait; an "
-        "operator's 30 to 45 s after it was submitted. Worker processes are counted by what they ask the "
-        "API server."
+        f"and SQLite. A sensor's video is ready {ready} after the DAG file was written, when all wait; an "
+        "operator's 30 to 45 s after it was submitted. Worker processes are counted by what they ask the API "
+        "server."
     )
     return f"### {tasks} waits at once, Airflow {version}\n\n{conditions}\n\n{table(HEAD, rows)}"
 

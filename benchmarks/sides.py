@@ -37,9 +37,11 @@ def _connect(**fields: Any) -> None:
 
 
 async def _first_event(trigger: Any) -> Any:
-    async for event in trigger.run():
-        return event
-    raise RuntimeError("the trigger ended without an event")
+    # To its end, as the triggerer does: what is left half-way costs a task that closes it.
+    events = [event async for event in trigger.run()]
+    if not events:
+        raise RuntimeError("the trigger ended without an event")
+    return events[0]
 
 
 def floor(
