@@ -34,6 +34,9 @@ GRACE = 90.0
 #: server or the secrets backend is out of reach.
 CONNECTION_GRACE = 600.0
 
+#: How many pauses of the default schedule may lie between two looks that tell when a video became ready.
+_CLOSE = 2.0
+
 #: What is tolerated for a while only.
 GRACES = _UNKNOWN, _NO_CONNECTION, _NO_VIDEO = ("unknown", "no connection", "no video")
 
@@ -222,14 +225,18 @@ class Poller:
         return seconds_to_next_look(usual, age) / self.speed
 
     def _learn(self, task: RunwayTask, now: float) -> None:
+        """Learn how long it took, unless the look before was long ago: then nobody saw when it was ready."""
         if self._not_before is None or self._looked_at is None:
-            # It was ready at the first look: nobody saw when it became so.
             return
         kind = self._kind or _kind_of(task)
-        pause = self._durations.usual(kind, self.speed).pause / self.speed
-        # It became ready between the last look and this one; after a long pause, rather towards its end.
-        ready_at = now - min(now - self._looked_at, 3 * pause) / 2
-        self._durations.record(kind, (ready_at - self._not_before) * self.speed, self.speed)
+        usual = self._durations.usual(kind, self.speed)
+        age, last = ((moment - self._not_before) * self.speed for moment in (now, self._looked_at))
+        # There is no look before it can be ready, so the first one counts from then on.
+        since = max(last, usual.earliest)
+        pause = seconds_to_next_look(usual, since)
+        if age - since <= _CLOSE * pause:
+            # It became ready between the two looks; after a long pause, rather towards its end.
+            self._durations.record(kind, age - min(age - last, 3 * pause) / 2, self.speed)
 
     def _tolerated_for(self, what: str, now: float) -> float:
         return now - self.since.setdefault(what, now)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 _MEMORY = 32
 #: From how many on they replace what was known beforehand.
 _ENOUGH = 5
+#: How many times as fast or as slow as known beforehand a task is taken to be at most.
+_FARTHEST = 4.0
 #: Looks over the time in which a task usually ends.
 _LOOKS = 6
 
@@ -66,7 +68,9 @@ class Durations:
         :param seconds: How long it was generated, or would have been by the real service.
         :param speed: How many times as fast the one is that was asked: a simulator says nothing of another.
         """
-        self._seen.setdefault((kind, speed), deque(maxlen=_MEMORY)).append(max(0.0, seconds))
+        before = KNOWN_BEFOREHAND.get(kind, KNOWN_BEFOREHAND["generate"])
+        bounded = min(max(seconds, before.earliest / _FARTHEST), before.latest * _FARTHEST)
+        self._seen.setdefault((kind, speed), deque(maxlen=_MEMORY)).append(bounded)
 
     def usual(self, kind: str, speed: float = 1.0) -> Usual:
         """

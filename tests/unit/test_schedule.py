@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
+from airflow_provider_runway.exceptions import RunwayServerError
 from airflow_provider_runway.waiting.poller import Poller
 from airflow_provider_runway.waiting.schedule import KNOWN_BEFOREHAND, Durations
 
@@ -72,6 +73,11 @@ def watch(
 
 def watch_many(draw: Callable[[], float], count: int = 400, **how: object) -> list[Watched]:
     return [watch(draw(), **how) for _ in range(count)]  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _the_same_jitter_each_time() -> None:
+    random.seed(11)
 
 
 @pytest.fixture
@@ -144,6 +150,51 @@ def test_a_faster_service_is_asked_earlier() -> None:
     durations = Durations()
     waits = [watch(12, durations=durations) for _ in range(60)]
     assert waits[-1].delay < waits[0].delay / 3
+
+
+@pytest.mark.parametrize("kind", ["generate-5s-720p", "aleph"])
+def test_a_coarse_interval_of_somebody_else_teaches_nothing(kind: str) -> None:
+    durations = Durations()
+    for _ in range(40):
+        watch(150, kind=kind, poll_interval=300.0, durations=durations)
+    assert durations.usual(kind) == KNOWN_BEFOREHAND[kind]
+
+
+def test_an_interval_as_close_as_the_default_schedules_teaches_as_much() -> None:
+    durations = Durations()
+    for _ in range(40):
+        watch(70, poll_interval=5.0, durations=durations)
+    assert 60 < durations.usual("generate-5s-720p").earliest < 70
+
+
+@pytest.mark.parametrize("looked_before", [True, False])
+def test_time_in_which_looks_failed_teaches_nothing(looked_before: bool) -> None:
+    durations = Durations()
+    for _ in range(40):
+        poller = Poller(
+            runway_task_id="task-1",
+            model="runway",
+            started_at=START,
+            end_time=START + 36_000,
+            kind="generate-5s-720p",
+            durations=durations,
+        )
+        if looked_before:
+            poller.on_task(RunwayTask("task-1", "runway", TaskState.GENERATING), START + 33)
+        for minute in range(1, 30):
+            poller.on_error(RunwayServerError("code 503"), START + 60 * minute)
+        video = RunwayTask("task-1", "runway", TaskState.SUCCESS, video_url="https://example.com/video.mp4")
+        poller.on_task(video, START + 1800)
+    assert durations.usual("generate-5s-720p") == KNOWN_BEFOREHAND["generate-5s-720p"]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1e6])
+def test_what_is_learned_is_bounded_by_what_is_known_beforehand(seconds: float) -> None:
+    durations = Durations()
+    for _ in range(40):
+        durations.record("generate-5s-720p", seconds)
+    usual = durations.usual("generate-5s-720p")
+    assert 5 < usual.earliest <= usual.latest < 200
 
 
 def test_one_kind_learns_nothing_from_another() -> None:
