@@ -90,6 +90,12 @@ def get_provider_info() -> dict[str, Any]:
                         "empty means 500, 0 means no limit.",
                         "schema": {"type": ["number", "null"], "minimum": 0},
                     },
+                    "speed": {
+                        "label": "Speed of a simulator",
+                        "description": "How many times as fast as kie.ai a simulator runs, and waits look. "
+                        "Empty means 1, the real service.",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                    },
                     "upload_host": {
                         "label": "Upload URL",
                         "description": "Where files are uploaded to; empty means "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class RunwaySettings:
     :param upload_host: Scheme and host of the upload service.
     :param timeout: Seconds to connect, seconds to wait for data.
     :param max_lookups_per_second: At most so many look-ups a second from one triggerer; 0 means no cap.
+    :param speed: How many times as fast as the real service the one is that the host leads to, a simulator.
     :param http_extras: The extras meant for the HTTP provider's hooks.
     """
 
@@ -49,6 +51,7 @@ class RunwaySettings:
     upload_host: str = DEFAULT_UPLOAD_HOST
     timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)
     max_lookups_per_second: float = MAX_LOOKUPS_PER_SECOND
+    speed: float = 1.0
     http_extras: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -82,6 +85,7 @@ class RunwaySettings:
             ),
             timeout=_timeout(conn_id, extras.get("timeout")),
             max_lookups_per_second=_rate(conn_id, extras.get("max_lookups_per_second")),
+            speed=_speed(conn_id, extras.get("speed")),
             http_extras=_http_extras(conn_id, extras),
         )
 
@@ -267,14 +271,30 @@ def _http_extras(conn_id: str, extras: dict[str, Any]) -> dict[str, Any]:
 def _rate(conn_id: str, value: Any) -> float:
     if value in (None, ""):
         return MAX_LOOKUPS_PER_SECOND
-    try:
-        rate = float(value)
-    except (TypeError, ValueError):
-        rate = -1.0
-    if not 0 <= rate < float("inf"):
+    rate = _number(value)
+    if rate is None or rate < 0:
         rule = "must be a number of requests, or 0 for no cap"
         raise RunwayValidationError(_wrong(conn_id, "extra 'max_lookups_per_second'", value, rule))
     return rate
+
+
+def _speed(conn_id: str, value: Any) -> float:
+    if value in (None, ""):
+        return 1.0
+    speed = _number(value)
+    if speed is None or speed <= 0:
+        rule = "must be a positive number, as many times as a simulator is faster than the real service"
+        raise RunwayValidationError(_wrong(conn_id, "extra 'speed'", value, rule))
+    return speed
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number, given as such or as text."""
+    try:
+        number = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _switch(value: Any) -> bool | None:

@@ -196,6 +196,7 @@ class RunwayHook(HttpHook):
             started_at=started_at,
             poll_interval=poll_interval,
             kind=kind,
+            speed=self.settings.speed,
         )
         while True:
             delay = poller.next_delay(time.time())

@@ -152,7 +152,9 @@ class RunwayTaskSensor(BaseSensorOperator):
             )
         since = dict(self._poller.since)
         try:
-            task = RunwayHook(self.runway_conn_id, patience=0).get_task(self.runway_task_id, model=self.model)
+            hook = RunwayHook(self.runway_conn_id, patience=0)
+            self._poller.speed = hook.settings.speed
+            task = hook.get_task(self.runway_task_id, model=self.model)
         except RunwayError as error:
             end = self._poller.on_error(error, time.time())
         else:

@@ -164,6 +164,7 @@ class RunwayTaskTrigger(BaseTrigger):
 
     async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
         last = LastAnswer()
+        poller.speed = session.settings.speed
         while True:
             await self._pause(poller)
             left = max(0.0, self.end_time - time.time())

@@ -75,6 +75,10 @@ def test_a_host_that_is_none_is_refused_by_name(connect: Connect, host: str) -> 
         ({"trust_env": "perhaps"}, ["trust_env", "'perhaps'"]),
         ({"max_redirects": "many"}, ["max_redirects", "'many'"]),
         ({"cert": 7}, ["cert", "7"]),
+        ({"speed": 0}, ["speed", "0", "positive"]),
+        ({"speed": "fast"}, ["speed", "'fast'"]),
+        ({"speed": True}, ["speed", "True"]),
+        ({"speed": "inf"}, ["speed", "'inf'"]),
     ],
 )
 def test_a_wrong_extra_is_refused_with_its_name_value_and_rule(
@@ -396,3 +400,41 @@ def test_a_redirect_is_not_followed_with_the_key(connect: Connect, recorder: Rec
 def test_nobody_at_the_host_is_said_plainly(connect: Connect) -> None:
     with pytest.raises(RunwayNotConnectedError, match=r"http://127\.0\.0\.1:9"):
         RunwayHook(connect(host="http://127.0.0.1:9"), patience=0).get_credits()
+
+
+@pytest.mark.parametrize(("extra", "speed"), [({}, 1.0), ({"speed": ""}, 1.0), ({"speed": "20"}, 20.0)])
+def test_a_speed_is_read_as_a_number(connect: Connect, extra: dict[str, Any], speed: float) -> None:
+    assert load_settings(connect(extra=extra)).speed == speed
+
+
+@pytest.mark.parametrize("mode", ["worker", "triggerer", "sensor"])
+def test_every_wait_runs_at_the_connections_speed(
+    connect: Connect, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    import asyncio
+
+    from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+    from airflow_provider_runway.waiting.poller import Poller
+
+    recorder.answer = lambda request: envelope({"taskId": "1", "state": "fail", "failMsg": "no"})
+    speeds: list[float] = []
+    on_task = Poller.on_task
+
+    def noted(poller: Poller, *given: Any) -> Any:
+        speeds.append(poller.speed)
+        return on_task(poller, *given)
+
+    monkeypatch.setattr(Poller, "on_task", noted)
+    connect(host=recorder.url, extra={"speed": 20})
+    if mode == "worker":
+        with pytest.raises(RunwayError):
+            RunwayHook().wait_for_task("1")
+    elif mode == "triggerer":
+        asyncio.run(RunwayTaskTrigger("1").wait())
+    else:
+        from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+        from tests.integration.conftest import TaskInstance
+
+        with pytest.raises(RunwayError):
+            RunwayTaskSensor(task_id="wait", runway_task_id="1").poke({"ti": TaskInstance()})
+    assert speeds == [20.0]
