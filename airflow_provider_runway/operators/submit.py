@@ -48,7 +48,7 @@ class RunwaySubmitOperator(BaseOperator):
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
     :param wait_for_completion: End with the video there, instead of with the Runway task submitted.
     :param deferrable: Wait in the triggerer, without a worker, for the video and for a place under kie.ai's
-        rate limit; the default is ``[operators] default_deferrable``.
+        rate limit; from Airflow 3.3 on, end there too. The default is ``[operators] default_deferrable``.
     :param poll_interval: Seconds between two looks (at least 1), or a ``timedelta``; ``None`` adapts to the
         kind of task.
     :param timeout: Seconds from the submission to the video, or a ``timedelta``; also the longest that a
