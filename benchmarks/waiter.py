@@ -68,7 +68,7 @@ async def measure(
     Run all waits and return what was measured.
 
     :param side: Gives the coroutine of one wait.
-    :param selector: The loop's.
+    :param selector: The event loop's.
     :param tasks: How many there are.
     :param ready_after: Between how many seconds they are ready after their creation.
     :param start_over: Seconds over which the starts are spread evenly; 0 means all at once.
@@ -131,7 +131,7 @@ async def measure(
         "cpu": time.process_time() - cpu,
         "seconds": time.monotonic() - began,
         "starting": starting,
-        "settled": settled if "cpu" in settled else None,
+        "settled": settled if "cpu" in settled and starting < start_over + SETTLED_AFTER else None,
         "start_stall": start_stall,
         "stall": selector.take(),
         "memory": most_memory - memory_before,

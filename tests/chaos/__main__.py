@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -72,10 +73,11 @@ SETTINGS = {
 def main() -> int:
     """Run it and return the exit code: 0 where, with the notes, nothing was charged twice or lost."""
     arguments = _arguments()
-    if arguments.notes == "both":
-        return _run_both(arguments)
     folder = arguments.folder
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if arguments.notes == "both":
+            return _run_both(arguments)
         for name in ("airflow/components", "simulator", "postgres"):
             end_marked_processes(folder / name)
             renew_folder(folder / name.partition("/")[0])
@@ -106,9 +108,12 @@ def _run_both(arguments: argparse.Namespace) -> int:
             )
     try:
         codes = {notes: run.wait() for notes, run in runs.items()}
-    except KeyboardInterrupt:
-        # The terminal has interrupted them, too; each stops what it has started.
-        codes = {notes: run.wait() for notes, run in runs.items()}
+    finally:
+        for run in runs.values():
+            # Interrupted: each stops what it has started.
+            with suppress(ProcessLookupError):
+                run.terminate()
+            run.wait()
     for notes in runs:
         output = (arguments.folder / notes / "output.txt").read_text()
         print(f"\n{notes} the notes:\n{output[output.rfind(TABLE_HEAD) :]}", flush=True)
