@@ -9,6 +9,7 @@ import platform
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,9 +193,13 @@ def main() -> None:
     if options.write_docs:
         write_between(PAGE, "benchmark session", "The tables are not all of one session.")
     whole: list[str] = []
+    failed: list[str] = []
     facts: dict[str, str] = {}
 
+    so_far = [""]
+
     def keep(text: str) -> None:
+        so_far[0] = text
         options.output.write_text("\n".join([*whole, text]), encoding="utf-8")
 
     # Airflow is imported here as well, and must not touch the user's own.
@@ -202,7 +207,15 @@ def main() -> None:
         os.environ["AIRFLOW_HOME"] = home
         for part in chosen:
             print(f"{time.time() - began:5.0f} s  {part.name} ...", file=sys.stderr, flush=True)
-            found = part.run(keep)
+            try:
+                found = part.run(keep)
+            except Exception:
+                # What it has measured so far is kept, and so are the parts after it.
+                traceback.print_exc()
+                failed.append(part.name)
+                whole.append(f"{so_far[0]}\n{part.name} failed.\n")
+                keep("")
+                continue
             whole.append(found.text)
             facts |= found.facts
             keep("")
@@ -213,13 +226,15 @@ def main() -> None:
                 write_between(PAGE, f"benchmark {part.name}", found.text if with_heading else text)
         if options.write_docs and "schedule" in [part.name for part in chosen]:
             _plot()
-    if not options.only:
+    if not options.only and not failed:
         whole = [session(began) + "\n", summary(facts), *whole]
         keep("")
         if options.write_docs:
             write_between(PAGE, "benchmark session", session(began))
             write_between(PAGE, "benchmark summary", summary(facts))
     print("\n".join(whole))
+    if failed:
+        sys.exit(f"Failed: {', '.join(failed)}")
 
 
 def _plot() -> None:
