@@ -178,6 +178,10 @@ class RunwayTaskCreditsError(RunwayTaskFailedError, RunwayCreditsError):
     """The Runway task failed for want of credits: a new one fails too, until the account is topped up."""
 
 
+class RunwayResubmissionsError(RunwayTaskFailedError, AirflowFailException):
+    """The Runway task failed, and was paid for anew as often as the operator's ``resubmissions`` allow."""
+
+
 class RunwayTaskNotFoundError(RunwayError, AirflowFailException):
     """kie.ai knows no task of this ID (any more)."""
 

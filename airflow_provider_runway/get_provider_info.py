@@ -42,8 +42,9 @@ def get_provider_info() -> dict[str, Any]:
                     "state_path": {
                         "description": (
                             "Where operators note what they have submitted, so that a retry does not submit "
-                            "and pay again: a folder that all workers share, any path or URI for Airflow's "
-                            "ObjectStoragePath. Used before Airflow 3.3 only, which has a task state store."
+                            "and pay again: a folder that is there and that all workers share, any path or "
+                            "URI for Airflow's ObjectStoragePath. Used before Airflow 3.3 only, which has a "
+                            "task state store."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

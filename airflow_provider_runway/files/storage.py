@@ -14,6 +14,32 @@ from airflow_provider_runway.exceptions import RunwayValidationError
 CHUNK_SIZE = 256 * 1024
 
 
+#: What has to be installed for a scheme, where Airflow's own message names something else.
+_PACKAGES = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "abfs": "apache-airflow-providers-microsoft-azure",
+}
+
+
+def reach(path: str) -> ObjectStoragePath:
+    """
+    Return a path, once the code that reaches its storage is there.
+
+    :param path: A local path or a URI that ``ObjectStoragePath`` understands.
+    :raises RunwayValidationError: a package is missing, which no retry mends.
+    """
+    try:
+        target = ObjectStoragePath(path)
+        _ = target.fs
+    # Airflow says with a ValueError that no provider knows the scheme.
+    except (ImportError, ValueError) as error:
+        scheme = path.partition("://")[0]
+        package = _PACKAGES.get(scheme, f"the Airflow provider for {scheme}://")
+        raise RunwayValidationError(f"path={path!r}: {error}. Install {package} on all workers.") from error
+    return target
+
+
 class Upload:
     """
     An open file that knows how much of it is left, which is what a streamed multipart form needs.
@@ -23,7 +49,7 @@ class Upload:
     """
 
     def __init__(self, path: str) -> None:
-        source = ObjectStoragePath(path)
+        source = reach(path)
         self.name: str = source.name
         self.len: int = source.stat().st_size
         self._stream: Any = source.open("rb")
@@ -50,7 +76,7 @@ def store(chunks: Iterable[bytes], path: str) -> int:
     :param path: A local path or a URI that ``ObjectStoragePath`` understands; an existing file is replaced.
     :raises RunwayValidationError: the path is that of a local folder.
     """
-    target = ObjectStoragePath(path)
+    target = reach(path)
     if target.protocol in ("", "file"):
         if target.is_dir():
             raise RunwayValidationError(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
-from airflow_provider_runway.compat import AirflowException, BaseOperator, conf
+from airflow_provider_runway.compat import AirflowException, AirflowFailException, BaseOperator, conf
 from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
     RunwayError,
+    RunwayResubmissionsError,
     RunwaySubmissionUnknownError,
     RunwayTaskCreditsError,
     RunwayTaskFailedError,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_runway.compat import Context
     from airflow_provider_runway.hooks.runway import RunwayHook
     from airflow_provider_runway.submissions.journal import Submission, SubmissionJournal
+    from airflow_provider_runway.submissions.stores import StateStore
 
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
 
@@ -42,8 +45,9 @@ class RunwaySubmitOperator(BaseOperator):
     """
     What generate, extend and Aleph share: submit once, and wait for the video if asked to.
 
-    Returns the Runway task ID, which is the XCom ``runway_task_id`` from the submission on. Where it has
-    waited, ``video_url``, ``image_url``, ``video_id`` and ``credits_consumed`` are XComs too.
+    Returns the Runway task ID, which is the XCom ``runway_task_id`` from the submission on, as its price by
+    kie.ai's price list is ``credits_consumed``. Where it has waited, ``video_url``, ``image_url`` and
+    ``video_id`` are XComs too, those that are known, and ``credits_consumed`` is what kie.ai says.
 
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
     :param wait_for_completion: End with the video there, instead of with the Runway task submitted.
@@ -53,6 +57,8 @@ class RunwaySubmitOperator(BaseOperator):
         kind of task.
     :param timeout: Seconds from the submission to the video, or a ``timedelta``; also the longest that a
         submission is tried again where kie.ai refuses it for now.
+    :param resubmissions: How often a Runway task that failed at kie.ai is paid for anew, however many
+        ``retries`` there are: by the retry, and again after a clear. 0 means never.
     :param durable: A retry takes up the Runway task that an earlier try submitted: it needs Airflow 3.3 or
         ``[runway] state_path``. A clear submits anew.
     :param on_unknown_submission: What to do where nobody can know whether kie.ai took the request: ``fail``
@@ -75,6 +81,7 @@ class RunwaySubmitOperator(BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta | None = None,
         timeout: float | timedelta = 3600,
+        resubmissions: int = 1,
         durable: bool = True,
         on_unknown_submission: str = "fail",
         min_credits: float | None = None,
@@ -87,6 +94,7 @@ class RunwaySubmitOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
+        self.resubmissions = resubmissions
         self.durable = durable
         self.on_unknown_submission = on_unknown_submission
         self.min_credits = min_credits
@@ -102,10 +110,26 @@ class RunwaySubmitOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Submit or take up, wait if asked to, and return the Runway task ID."""
-        return self._run(context, first_tried_at=time.time(), refusals=0)
+        by_default = conf.getboolean("operators", "default_deferrable", fallback=False)
+        if self.deferrable and not self.wait_for_completion and not by_default:
+            self.log.info(
+                "deferrable=True does not wait for the video without wait_for_completion=True: it only gives "
+                "the worker back where kie.ai's limits ask for a pause before the submission."
+            )
+        ti: Any = context["ti"]
+        with self._bounded(context):
+            return self._run(
+                context, first_tried_at=time.time(), refusals=0, unknown=0, may_begin=ti.try_number == 1
+            )
 
     def submit_again(
-        self, context: Context, event: Any = None, *, first_tried_at: float, refusals: int
+        self,
+        context: Context,
+        event: Any = None,
+        *,
+        first_tried_at: float,
+        refusals: int,
+        unknown: int = 0,
     ) -> str:
         """
         Go on after a pause in the triggerer that kie.ai's rate limit or maintenance made necessary.
@@ -114,8 +138,10 @@ class RunwaySubmitOperator(BaseOperator):
         :param event: The trigger's event, which says nothing.
         :param first_tried_at: When the first attempt was made, in epoch seconds.
         :param refusals: How many attempts were refused since.
+        :param unknown: How many attempts since then nobody can know the fate of.
         """
-        return self._run(context, first_tried_at=first_tried_at, refusals=refusals)
+        with self._bounded(context):
+            return self._run(context, first_tried_at=first_tried_at, refusals=refusals, unknown=unknown)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """
@@ -128,11 +154,12 @@ class RunwaySubmitOperator(BaseOperator):
         from airflow_provider_runway.waiting.ending import WaitEnd
 
         end = WaitEnd.from_event(event)
-        if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
-            # The trigger's own last look may have failed, or have had no turn.
-            task = deferral.last_look(self, self.runway_conn_id, end.error.runway_task_id, self.model)
-            end = end if task is None else WaitEnd(task=task)
-        return self._finish(context, end.result())
+        with self._bounded(context):
+            if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
+                # The trigger's own last look may have failed, or have had no turn.
+                task = deferral.last_look(self, self.runway_conn_id, end.error.runway_task_id, self.model)
+                end = end if task is None else WaitEnd(task=task)
+            return self._finish(context, end.result())
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
@@ -142,7 +169,8 @@ class RunwaySubmitOperator(BaseOperator):
                 task_ids=self.task_id, map_indexes=ti.map_index, key=results.TASK_ID_KEY
             )
             if runway_task_id:
-                task = deferral.last_look(self, self.runway_conn_id, runway_task_id, self.model)
+                with self._bounded(context):
+                    task = deferral.last_look(self, self.runway_conn_id, runway_task_id, self.model)
                 if task is not None:
                     return self._finish(context, task)
                 try:
@@ -159,17 +187,30 @@ class RunwaySubmitOperator(BaseOperator):
 
             self.log.warning(cannot_be_cancelled(runway_task_id))
 
-    def _run(self, context: Context, *, first_tried_at: float, refusals: int) -> str:
+    def _run(
+        self,
+        context: Context,
+        *,
+        first_tried_at: float,
+        refusals: int,
+        unknown: int,
+        may_begin: bool = False,
+    ) -> str:
         from airflow_provider_runway.hooks.runway import RunwayHook
 
         request = self.build_request()
         self._check_arguments()
         hook = RunwayHook(self.runway_conn_id)
-        journal = self._journal(context, request)
+        journal = self._journal(context, request, may_begin=may_begin)
         submission, finished = self._take_up(journal, hook)
         if submission is None:
             submission = self._submit(
-                journal, hook, request, first_tried_at=first_tried_at, refusals=refusals
+                journal,
+                hook,
+                request,
+                first_tried_at=first_tried_at,
+                refusals=refusals,
+                unknown=unknown,
             )
         runway_task_id = self._runway_task_id = submission.runway_task_id or ""
         self._push_submission(context, request, runway_task_id)
@@ -208,6 +249,9 @@ class RunwaySubmitOperator(BaseOperator):
             isinstance(credits_left, bool) or not isinstance(credits_left, int | float)
         ):
             raise RunwayValidationError(f"min_credits={credits_left!r}: must be a number of credits.")
+        again = self.resubmissions
+        if isinstance(again, bool) or not isinstance(again, int) or again < 0:
+            raise RunwayValidationError(f"resubmissions={again!r}: must be a whole number, 0 or more.")
         if self.on_unknown_submission not in ("fail", "resubmit"):
             raise RunwayValidationError(
                 f"on_unknown_submission={self.on_unknown_submission!r}: must be 'fail' or 'resubmit'."
@@ -219,17 +263,21 @@ class RunwaySubmitOperator(BaseOperator):
     def _timeout_seconds(self) -> float:
         return seconds("timeout", self.timeout) or 0.0
 
-    def _journal(self, context: Context, request: RunwayRequest) -> SubmissionJournal:
-        from airflow_provider_runway.submissions.journal import SubmissionJournal
+    def _store(self, context: Context, *, may_begin: bool = False) -> StateStore | None:
         from airflow_provider_runway.submissions.stores import state_store
 
-        store = state_store(context) if self.durable else None
-        if self.durable and store is None:
+        return state_store(context, may_begin=may_begin) if self.durable else None
+
+    def _journal(self, context: Context, request: RunwayRequest, *, may_begin: bool) -> SubmissionJournal:
+        from airflow_provider_runway.submissions.journal import SubmissionJournal
+
+        ti: Any = context["ti"]
+        store = self._store(context, may_begin=may_begin)
+        if self.durable and store is None and ti.try_number <= ti.max_tries:
             self.log.warning(
                 "A retry of this task would submit again and pay again: this Airflow has no task state store "
                 "(3.3 and later have one). Set [runway] state_path to a folder that all workers share."
             )
-        ti: Any = context["ti"]
         return SubmissionJournal(
             store,
             request=request,
@@ -237,6 +285,41 @@ class RunwaySubmitOperator(BaseOperator):
             try_number=ti.try_number,
             max_tries=ti.max_tries,
         )
+
+    @contextmanager
+    def _bounded(self, context: Context) -> Iterator[None]:
+        """Let a generation that failed be the task's end where no retry may pay for another one."""
+        from airflow_provider_runway.submissions.journal import count_resubmissions
+
+        try:
+            yield
+        except RunwayTaskFailedError as error:
+            if isinstance(error, AirflowFailException):
+                raise
+            ti: Any = context["ti"]
+            store = self._store(context)
+            if store is not None:
+                try:
+                    count = count_resubmissions(store, error.runway_task_id or "")
+                except RunwayError as unreadable:
+                    # The retry will ask again before it pays.
+                    self.log.warning("%s", unreadable)
+                    raise error from None
+            else:
+                # Nobody can tell which of the tries since the last clear submitted.
+                count = max(0, ti.try_number - 1 - (ti.max_tries - self.retries))
+            if count < self.resubmissions:
+                raise
+            raise RunwayResubmissionsError(
+                str(error),
+                error_code=error.error_code,
+                error_message=error.error_message,
+                runway_task_id=error.runway_task_id,
+            ).explain(
+                after=f"It is not submitted anew: resubmissions={self.resubmissions}, and this was "
+                f"{'try' if store is None else 'submission'} {count + 1} since the task began or a person "
+                "cleared it. To pay for another generation, clear it."
+            ) from error
 
     def _take_up(
         self, journal: SubmissionJournal, hook: RunwayHook
@@ -260,8 +343,14 @@ class RunwaySubmitOperator(BaseOperator):
             # The same request would fail again, and might be paid for again.
             raise
         except RunwayTaskFailedError as error:
+            if earlier.resubmissions >= self.resubmissions:
+                raise
             self.log.info(
-                "Submitting anew, since the task of try %d has failed: %s", earlier.try_number, error
+                "Submitting anew (%d of %d resubmissions), since the task of try %d has failed: %s",
+                earlier.resubmissions + 1,
+                self.resubmissions,
+                earlier.try_number,
+                error,
             )
             return None, None
         except RunwayError as error:
@@ -280,13 +369,13 @@ class RunwaySubmitOperator(BaseOperator):
         *,
         first_tried_at: float,
         refusals: int,
+        unknown: int,
     ) -> Submission:
         from airflow_provider_runway.waiting.backoff import pause_before_creation
 
         give_up_at = first_tried_at + self._timeout_seconds
         # Whatever can fail before the request leaves does so before it is noted as about to leave.
         _ = hook.settings
-        unknown = 0
         while True:
             submission = None
             try:
@@ -308,7 +397,9 @@ class RunwaySubmitOperator(BaseOperator):
                 if not error.repeat_creation or time.time() + pause > give_up_at:
                     raise
                 if self.deferrable:
-                    deferral.pause(self, pause, error, first_tried_at=first_tried_at, refusals=refusals)
+                    deferral.pause(
+                        self, pause, error, first_tried_at=first_tried_at, refusals=refusals, unknown=unknown
+                    )
                 self.log.info("%s Trying again in %.0f s.", error, pause)
             else:
                 self.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)

@@ -15,7 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.exceptions import LOGS_URL, RunwayServerError, RunwaySubmissionUnknownError
+from airflow_provider_runway.exceptions import (
+    LOGS_URL,
+    RunwayServerError,
+    RunwaySubmissionUnknownError,
+    RunwayValidationError,
+)
 from airflow_provider_runway.submissions.stores import StateStore
 
 if TYPE_CHECKING:
@@ -25,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _KEY = "runway_submission"
 _EXCERPT = 80
+#: Fields whose query is left out when requests are compared: a signed address is signed anew each time.
+_URLS = ("image_url", "video_url", "reference_image")
 
 #: Seconds between attempts to note what became of a request that was sent.
 _PAUSES = (0.5, 2.0, 5.0, 10.0)
@@ -43,6 +50,8 @@ class Submission:
     :param submitted_at: When, in epoch seconds.
     :param end_time: The deadline of the wait, in epoch seconds.
     :param runway_task_id: The Runway task ID; ``None`` while nobody knows it.
+    :param resubmissions: How many Runway tasks this Airflow task has had before it, since a person cleared it
+        last.
     """
 
     digest: str
@@ -52,17 +61,40 @@ class Submission:
     submitted_at: float
     end_time: float
     runway_task_id: str | None = None
+    resubmissions: int = 0
 
 
 def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
     """
-    Return what tells two requests apart: every field of them, and the account that pays.
+    Return what tells two requests apart: every field that differs from its default, so that a release with a
+    new field changes none, URLs without their query, and the account that pays.
 
     :param request: What to create.
     :param runway_conn_id: The connection's ID.
     """
-    material = [type(request).__name__, asdict(request), runway_conn_id]
+    told = {}
+    for field in fields(request):
+        value = getattr(request, field.name)
+        if value != field.default:
+            told[field.name] = value.partition("?")[0] if value and field.name in _URLS else value
+    return _digest(request, told, runway_conn_id)
+
+
+def _digest(request: RunwayRequest, told: dict[str, Any], runway_conn_id: str) -> str:
+    material = [type(request).__name__, told, runway_conn_id]
     return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
+
+
+def count_resubmissions(store: StateStore, runway_task_id: str) -> int:
+    """
+    Return how many Runway tasks an Airflow task has had before this one, since a person cleared it last.
+
+    :param store: Where its record is kept.
+    :param runway_task_id: The Runway task ID; another one's record says nothing, which counts as none.
+    :raises RunwayServerError: the record cannot be read now.
+    """
+    record = _read(store) or {}
+    return int(record.get("resubmissions", 0)) if record.get("runway_task_id") == runway_task_id else 0
 
 
 class SubmissionJournal:
@@ -87,16 +119,20 @@ class SubmissionJournal:
     ) -> None:
         self._store = store
         self._digest = digest_of(request, runway_conn_id)
+        # Of the release that took every field as it is.
+        self._known_as = {self._digest, _digest(request, asdict(request), runway_conn_id)}
         self._prompt = request.prompt[:_EXCERPT]
         self._try_number = try_number
         self._max_tries = max_tries
         self._seen: dict[str, Any] | None = None
+        self._before: dict[str, Any] | None = None
 
     def earlier(self) -> Submission | None:
         """
         Return the submission of an earlier try that this try is to take up, if there is one.
 
-        A clear by a person asks for a new video, and so does a request that has changed since.
+        A clear by a person asks for a new video, and so does a request that has changed since, where the fate
+        of the earlier one is known.
 
         :raises RunwaySubmissionUnknownError: there is one, but without a Runway task ID.
         :raises RunwayServerError: the record cannot be read now.
@@ -118,13 +154,6 @@ class SubmissionJournal:
                 f"The record of an earlier submission is damaged ({error}): nobody can tell if a request "
                 f"was sent. {_HOW_TO_GO_ON}"
             ) from error
-        if known.digest != self._digest:
-            log.warning(
-                "The request has changed since try %d (%s): submitting anew",
-                known.try_number,
-                _fate(known.runway_task_id),
-            )
-            return None
         if known.runway_task_id is None:
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.submitted_at))
             raise RunwaySubmissionUnknownError(
@@ -132,6 +161,13 @@ class SubmissionJournal:
                 "and ended before it noted an answer: nobody can tell whether kie.ai took it and charged it. "
                 f"The log of that try may name its Runway task ID. {_HOW_TO_GO_ON}"
             )
+        if known.digest not in self._known_as:
+            log.warning(
+                "The request has changed since try %d (%s): submitting anew",
+                known.try_number,
+                _fate(known.runway_task_id),
+            )
+            return None
         return known
 
     def intend(self, end_time: float) -> Submission:
@@ -148,26 +184,27 @@ class SubmissionJournal:
             max_tries=self._max_tries,
             submitted_at=time.time(),
             end_time=end_time,
+            resubmissions=self._resubmissions(),
         )
         if self._store is not None:
             if self._read() != self._seen:
                 raise RunwayServerError(
                     "Another try of this task has submitted in the meantime, so this one sends nothing."
                 )
+            self._before, self._seen = self._seen, asdict(submission)
             try:
-                self._store.set(_KEY, asdict(submission))
+                self._store.set(_KEY, self._seen)
             except Exception as error:
+                # It may be written all the same.
+                self._take_back("that nothing was sent")
                 raise RunwayServerError(
                     f"The submission cannot be noted, so nothing was sent and nothing was charged: {error}"
                 ) from error
-            self._seen = asdict(submission)
         return submission
 
     def refused(self) -> None:
         """Note that the request surely was not taken. Never raises."""
-        store, self._seen = self._store, None
-        if store is not None and not _persist(lambda: store.delete(_KEY), "that kie.ai refused the request"):
-            log.error("A retry will call the fate of this request unknown, though kie.ai refused it")
+        self._take_back("that kie.ai refused the request")
 
     def accepted(self, submission: Submission, runway_task_id: str) -> Submission:
         """
@@ -193,25 +230,68 @@ class SubmissionJournal:
             else self._keep(replace(submission, end_time=now + timeout))
         )
 
+    def _resubmissions(self) -> int:
+        last = self._seen
+        if last is None or last.get("max_tries") != self._max_tries:
+            return 0
+        return int(last.get("resubmissions", 0)) + (last.get("runway_task_id") is not None)
+
     def _read(self) -> dict[str, Any] | None:
-        try:
-            record = None if self._store is None else self._store.get(_KEY)
-        except Exception as error:
-            raise RunwayServerError(
-                f"The record of earlier submissions cannot be read, so nothing is submitted: {error}"
-            ) from error
-        if record is None:
-            return None
-        return {field.name: record[field.name] for field in fields(Submission) if field.name in record}
+        return None if self._store is None else _read(self._store)
+
+    def _take_back(self, why: str) -> None:
+        """Put in place of the intent what was there before it."""
+        store, intent, before = self._store, self._seen, self._before
+        if store is None:
+            return
+
+        def write() -> None:
+            if _record(store) != intent:
+                return
+            if before is None:
+                store.delete(_KEY)
+            else:
+                store.set(_KEY, before)
+
+        self._seen = before
+        if not _persist(write, why):
+            log.error("A retry will call the fate of this request unknown, though it was not taken")
 
     def _keep(self, submission: Submission) -> Submission:
-        store = self._store
-        if store is not None:
-            _persist(
-                lambda: store.set(_KEY, asdict(submission)),
-                f"Runway task {submission.runway_task_id}: keep this ID",
-            )
+        store, what = self._store, f"Runway task {submission.runway_task_id}: keep this ID"
+        if store is None:
+            return submission
+
+        noted, seen = asdict(submission), self._seen
+
+        def write() -> None:
+            if _record(store) in (seen, noted, None):
+                store.set(_KEY, noted)
+            else:
+                log.error("Another try of this task has submitted in the meantime. %s", what)
+
+        if _persist(write, what):
+            self._seen = noted
         return submission
+
+
+def _read(store: StateStore) -> dict[str, Any] | None:
+    try:
+        return _record(store)
+    except RunwayValidationError:
+        # No retry helps.
+        raise
+    except Exception as error:
+        raise RunwayServerError(
+            f"The record of earlier submissions cannot be read, so nothing is submitted: {error}"
+        ) from error
+
+
+def _record(store: StateStore) -> dict[str, Any] | None:
+    record = store.get(_KEY)
+    if record is None:
+        return None
+    return {field.name: record[field.name] for field in fields(Submission) if field.name in record}
 
 
 def _fate(runway_task_id: Any) -> str:

@@ -255,9 +255,19 @@ def test_a_paid_video_is_not_given_up_because_its_id_cannot_be_pushed(
     assert result == creation["task_id"]
 
 
-def test_deferrable_without_waiting_submits_only(runway_simulator: Simulator, context: Any) -> None:
+@pytest.mark.parametrize("by_default", [False, True])
+def test_deferrable_without_waiting_submits_only_and_says_so_where_somebody_asked_for_it(
+    runway_simulator: Simulator,
+    context: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    by_default: bool,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", str(by_default))
     operator = RunwayGenerateOperator(task_id="generate", prompt="A boat", deferrable=True)
     assert operator.execute(context) == runway_simulator.creations[0]["task_id"]
+    said = capsys.readouterr().out.count("does not wait for the video")
+    assert said == (0 if by_default else 1)
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_runway.submissions.stores import RETENTION, StateStore, state_store
+from airflow_provider_runway.compat import AIRFLOW, AirflowFailException
+from airflow_provider_runway.submissions.stores import MARKER, RETENTION, StateStore, state_store
 from tests.stores import TaskStateStore, down
 
 IDENTITY = {
@@ -28,8 +29,15 @@ def context_of(store: TaskStateStore | None = None, **identity: Any) -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", str(tmp_path / "state"))
-    return tmp_path / "state"
+    path = tmp_path / "state"
+    path.mkdir()
+    (path / MARKER).touch()
+    monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", str(path))
+    return path
+
+
+def records(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != MARKER]
 
 
 @pytest.fixture(params=["task_state_store", "state_path"])
@@ -86,7 +94,7 @@ def test_airflows_own_store_comes_first(folder: Path) -> None:
     store = state_store(context_of(TaskStateStore()))
     assert store is not None
     store.set("key", {"a": 1})
-    assert not folder.exists()
+    assert records(folder) == []
 
 
 def test_airflow_is_told_to_keep_a_value_longer_than_kie_ai_keeps_the_video() -> None:
@@ -117,7 +125,7 @@ def test_a_damaged_file_is_an_error_rather_than_an_empty_one(folder: Path) -> No
     store = state_store(context_of())
     assert store is not None
     store.set("key", {"a": 1})
-    (file,) = folder.iterdir()
+    (file,) = records(folder)
     file.write_text('{"a": ')
     with pytest.raises(ValueError, match="Expecting value"):
         store.get("key")
@@ -128,7 +136,7 @@ def test_a_file_that_may_not_be_read_is_an_error_rather_than_an_empty_one(folder
     store = state_store(context_of())
     assert store is not None
     store.set("key", {"a": 1})
-    (file,) = folder.iterdir()
+    (file,) = records(folder)
     file.chmod(0)
     with pytest.raises(PermissionError):
         store.get("key")
@@ -159,12 +167,77 @@ def test_ids_of_any_characters_make_a_file_in_the_folder(folder: Path) -> None:
     assert store is not None
     store.set("key", {"a": 1})
     assert (store.get("key") or {})["a"] == 1
-    assert [path.suffix for path in folder.iterdir()] == [".json"]
+    assert [path.suffix for path in records(folder)] == [".json"]
 
 
 def test_a_file_says_for_a_person_whose_it_is(folder: Path) -> None:
     store = state_store(context_of())
     assert store is not None
     store.set("key", {"a": 1})
-    (file,) = folder.iterdir()
+    (file,) = records(folder)
     assert IDENTITY["run_id"] in file.read_text()
+
+
+class TestFolder:
+    """What is not in a folder says something only where the folder is the one that it always was."""
+
+    @pytest.fixture
+    def place(self, folder: Path) -> Path:
+        """The folder as it is without its mount: empty."""
+        (folder / MARKER).unlink()
+        return folder
+
+    @pytest.mark.parametrize("operation", ["get", "set"])
+    @pytest.mark.parametrize("may_begin", [False, True])
+    def test_a_folder_that_is_not_there_is_out_of_reach(
+        self, place: Path, operation: str, may_begin: bool
+    ) -> None:
+        place.rmdir()
+        store = state_store(context_of(), may_begin=may_begin)
+        assert store is not None
+        arguments = ("key", {}) if operation == "set" else ("key",)
+        with pytest.raises(FileNotFoundError, match=f"state_path=.*make the folder.*{MARKER}"):
+            getattr(store, operation)(*arguments)
+        assert not place.exists()
+
+    @pytest.mark.parametrize("operation", ["get", "set"])
+    def test_a_retry_takes_an_empty_folder_for_a_missing_mount(self, place: Path, operation: str) -> None:
+        store = state_store(context_of())
+        assert store is not None
+        arguments = ("key", {}) if operation == "set" else ("key",)
+        with pytest.raises(FileNotFoundError, match="missing"):
+            getattr(store, operation)(*arguments)
+        assert list(place.iterdir()) == []
+
+    def test_a_first_try_begins_a_folder_that_is_there(self, place: Path) -> None:
+        first = state_store(context_of(), may_begin=True)
+        assert first is not None
+        assert first.get("key") is None
+        assert (place / MARKER).exists()
+        first.set("key", {"a": 1})
+        retry = state_store(context_of())
+        assert retry is not None
+        assert (retry.get("key") or {})["a"] == 1
+        another = state_store(context_of(task_id="another"))
+        assert another is not None
+        assert another.get("key") is None
+
+    def test_the_folder_of_a_release_without_a_marker_is_known_by_its_records(self, place: Path) -> None:
+        (place / "0a1b.json").write_text("{}")
+        store = state_store(context_of())
+        assert store is not None
+        assert store.get("key") is None
+        assert (place / MARKER).exists()
+
+    def test_a_missing_package_is_no_reason_to_try_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", "s3://aws_default@bucket/state")
+
+        def get_fs(*_: Any, **__: Any) -> Any:
+            raise ImportError("Airflow FS S3 protocol requires the s3fs library")
+
+        home = "airflow.sdk.io" if AIRFLOW >= (3, 0) else "airflow.io"
+        monkeypatch.setattr(f"{home}.get_fs", get_fs)
+        store = state_store(context_of())
+        assert store is not None
+        with pytest.raises(AirflowFailException, match=r"apache-airflow-providers-amazon\[s3fs\]"):
+            store.get("key")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +17,7 @@ from airflow_provider_runway.exceptions import (
     RunwayServerError,
     RunwaySubmissionUnknownError,
 )
-from airflow_provider_runway.submissions.journal import SubmissionJournal, digest_of
+from airflow_provider_runway.submissions.journal import SubmissionJournal, count_resubmissions, digest_of
 from tests.stores import TaskStateStore, down
 
 REQUEST = GenerateVideo(prompt="A lighthouse in the fog")
@@ -134,14 +134,66 @@ def test_a_request_that_has_changed_is_a_new_request(store: TaskStateStore, chan
     assert journal(store, try_number=2, **changed).earlier() is None
 
 
-def test_a_changed_request_after_an_unknown_one_says_that_it_may_be_charged(
-    store: TaskStateStore, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_changed_request_does_not_pass_by_an_unknown_submission(store: TaskStateStore) -> None:
     journal(store).intend(SOON)
-    caplog.set_level(logging.INFO)
     changed = replace(REQUEST, prompt="Another")
-    assert journal(store, try_number=2, request=changed).earlier() is None
-    assert "nobody can tell whether kie.ai took that request" in caplog.text
+    with pytest.raises(RunwaySubmissionUnknownError, match="A lighthouse in the fog"):
+        journal(store, try_number=2, request=changed).earlier()
+
+
+@pytest.mark.parametrize(
+    "request_with",
+    [
+        lambda query: replace(REQUEST, image_url=f"https://b.example/i.png?{query}"),
+        lambda query: GenerateAlephVideo(
+            prompt="x",
+            video_url=f"https://b.example/v.mp4?{query}",
+            reference_image=f"https://b.example/r.png?{query}",
+        ),
+    ],
+    ids=["picture", "video"],
+)
+def test_an_address_that_is_signed_anew_is_the_same_request(
+    store: TaskStateStore, request_with: Callable[[str], Any]
+) -> None:
+    first = journal(store, request=request_with("signature=1"))
+    first.accepted(first.intend(SOON), "task-1")
+    earlier = journal(store, try_number=2, request=request_with("signature=2&expires=9")).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-1"
+
+
+def test_another_address_is_another_request_and_a_prompt_is_no_address() -> None:
+    requests = [
+        replace(REQUEST, image_url="https://b.example/1.png?s"),
+        replace(REQUEST, image_url="https://b.example/2.png?s"),
+        replace(REQUEST, prompt="https://b.example/?a"),
+        replace(REQUEST, prompt="https://b.example/?b"),
+    ]
+    assert len({digest_of(request, "c") for request in requests}) == len(requests)
+
+
+def test_a_field_that_a_later_release_adds_changes_no_digest() -> None:
+    @dataclass(frozen=True)
+    class GenerateVideo(type(REQUEST)):  # type: ignore[misc]
+        motion: str | None = None
+
+    assert digest_of(GenerateVideo(prompt=REQUEST.prompt), "c") == digest_of(REQUEST, "c")
+    assert digest_of(GenerateVideo(prompt=REQUEST.prompt, motion="x"), "c") != digest_of(REQUEST, "c")
+
+
+def test_a_record_of_the_release_that_took_every_field_as_it_is_is_recognised(store: TaskStateStore) -> None:
+    submitted(store, "task-1")
+    (key,) = store.values
+    record = json.loads(store.values[key])
+    del record["resubmissions"]
+    record["digest"] = "10a34cf2c2d38e62e7ff4bbe5ce9504196d9a204e12ceca541350eded9451c7e"
+    store.values[key] = json.dumps(record)
+    second = journal(store, try_number=2)
+    earlier = second.earlier()
+    assert earlier is not None
+    assert (earlier.runway_task_id, earlier.resubmissions) == ("task-1", 0)
+    assert second.intend(SOON).resubmissions == 1
 
 
 def test_requests_of_different_kinds_are_told_apart() -> None:
@@ -157,7 +209,7 @@ def test_requests_of_different_kinds_are_told_apart() -> None:
 def test_the_same_request_in_another_process_has_the_same_digest() -> None:
     # Written down once: a release that computes another one would pay for every running task again.
     assert digest_of(REQUEST, "runway_default") == (
-        "10a34cf2c2d38e62e7ff4bbe5ce9504196d9a204e12ceca541350eded9451c7e"
+        "ec36f87ced053fc44296cf83a07b1150ed9e192f6d704c6e4a66fa290317d231"
     )
 
 
@@ -197,6 +249,95 @@ def test_one_try_may_submit_again_after_its_own_unknown_attempt(store: TaskState
     earlier = journal(store, try_number=2).earlier()
     assert earlier is not None
     assert earlier.runway_task_id == "task-2"
+
+
+def test_a_refusal_leaves_what_another_try_has_noted_since(store: TaskStateStore) -> None:
+    given_up = journal(store)
+    given_up.intend(SOON)
+    successor = journal(store, try_number=2)
+    with pytest.raises(RunwaySubmissionUnknownError):
+        successor.earlier()
+    successor.accepted(successor.intend(SOON), "task-of-try-2")
+    given_up.refused()
+    earlier = journal(store, try_number=3).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-of-try-2"
+
+
+def test_an_id_does_not_take_the_place_of_another_trys_record(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    given_up = journal(store)
+    intent = given_up.intend(SOON)
+    successor = journal(store, try_number=2)
+    with pytest.raises(RunwaySubmissionUnknownError):
+        successor.earlier()
+    successor.accepted(successor.intend(SOON), "task-of-try-2")
+    assert given_up.accepted(intent, "task-of-try-1").runway_task_id == "task-of-try-1"
+    assert "task-of-try-1" in caplog.text
+    earlier = journal(store, try_number=3).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-of-try-2"
+
+
+def test_an_intent_that_was_written_although_the_store_says_no_is_taken_back(store: TaskStateStore) -> None:
+    write = store.set
+
+    def written_and_then_lost(*arguments: Any, **keywords: Any) -> None:
+        write(*arguments, **keywords)
+        raise ConnectionError("the answer was lost")
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(store, "set", written_and_then_lost)
+        with pytest.raises(RunwayServerError, match="nothing was sent"):
+            journal(store).intend(SOON)
+    assert journal(store, try_number=2).earlier() is None
+
+
+def test_an_id_that_was_written_although_the_store_says_no_is_not_taken_for_another_trys(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = journal(store)
+    intent = first.intend(SOON)
+    write, answers = store.set, iter([False])
+
+    def written_and_then_lost(*arguments: Any, **keywords: Any) -> None:
+        write(*arguments, **keywords)
+        if not next(answers, True):
+            raise ConnectionError("the answer was lost")
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(store, "set", written_and_then_lost)
+        first.accepted(intent, "task-1")
+    assert "Another try" not in caplog.text
+    earlier = journal(store, try_number=2).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-1"
+
+
+def test_what_came_before_a_refused_request_is_not_forgotten(store: TaskStateStore) -> None:
+    submitted(store, "task-1")
+    second = journal(store, try_number=2)
+    assert second.earlier() is not None
+    assert second.intend(SOON).resubmissions == 1
+    second.refused()
+    third = journal(store, try_number=3)
+    earlier = third.earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-1"
+    assert third.intend(SOON).resubmissions == 1
+
+
+def test_submissions_are_counted_until_a_person_clears_the_task(store: TaskStateStore) -> None:
+    counts = []
+    for try_number, max_tries in ((1, 3), (2, 3), (3, 3), (4, 6), (5, 6)):
+        task = journal(store, try_number=try_number, max_tries=max_tries)
+        task.earlier()
+        submission = task.accepted(task.intend(SOON), f"task-{try_number}")
+        counts.append(submission.resubmissions)
+        assert count_resubmissions(store, f"task-{try_number}") == counts[-1]
+    assert counts == [0, 1, 2, 0, 1]
+    assert count_resubmissions(store, "another") == 0
 
 
 def test_the_id_is_stored_although_the_store_fails_for_a_while(

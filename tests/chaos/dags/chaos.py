@@ -26,7 +26,7 @@ with DAG(
     },
 ):
     asked = prompts(int(os.environ.get("CHAOS_TASKS", "8")))
-    common = {"durable": DURABLE, "timeout": timedelta(hours=2), "poll_interval": 2}
+    common = {"durable": DURABLE, "resubmissions": 25, "timeout": timedelta(hours=2), "poll_interval": 2}
 
     deferred = RunwayGenerateOperator.partial(
         task_id="deferred", wait_for_completion=True, deferrable=True, **common

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from airflow.exceptions import AirflowFailException
@@ -121,6 +122,52 @@ def test_the_risk_is_accepted_a_few_times_and_not_for_ever(
     assert len(runway_simulator.creations) == 3
 
 
+def test_the_risk_is_not_accepted_more_often_because_of_a_pause_in_between(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(on_unknown_submission="resubmit", deferrable=True)
+    for _ in range(4):
+        runway_simulator.add_fault("drop_after", CREATION)
+        runway_simulator.add_fault("body_code", CREATION, code=429)
+    assert task.run() is None
+    assert task.go_on_after_pause() is None
+    with pytest.raises(RunwaySubmissionUnknownError):
+        task.go_on_after_pause()
+    assert len(runway_simulator.creations) == 3
+
+
+def test_a_refusal_after_a_lost_answer_does_not_make_it_known(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    runway_simulator.add_fault("drop_after", CREATION)
+    runway_simulator.add_fault("body_code", CREATION, code=500)
+    task = life(on_unknown_submission="resubmit")
+    with pytest.raises(RunwayServerError):
+        task.run()
+    task.arguments["on_unknown_submission"] = "fail"
+    with pytest.raises(RunwaySubmissionUnknownError):
+        task.run()
+    assert len(runway_simulator.creations) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("code", [400, 402, 422, 433, 451, 505])
+def test_a_bad_answer_to_a_look_is_no_reason_to_give_a_paid_video_up(
+    mode: str,
+    code: int,
+    life: Callable[..., Life],
+    killed_at: Callable[[str], None],
+    runway_simulator: Simulator,
+) -> None:
+    task = life(**MODES[mode])
+    killed_at("after the record")
+    with pytest.raises(Killed):
+        task.run()
+    runway_simulator.add_fault("body_code", "/api/v1/runway/record-detail", code=code)
+    assert task.to_the_end() == runway_simulator.creations[0]["task_id"]
+    assert len(runway_simulator.creations) == 1
+
+
 def test_a_death_between_intent_and_record_is_submitted_again_where_the_risk_is_accepted(
     life: Callable[..., Life], killed_at: Callable[[str], None], runway_simulator: Simulator
 ) -> None:
@@ -207,3 +254,52 @@ def test_without_a_store_the_task_says_so_and_a_retry_pays_again(
     assert capsys.readouterr().out.count("state_path") == 1
     task.run()
     assert len(runway_simulator.creations) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_where_there_is_no_retry_nothing_is_said_of_what_one_would_pay(
+    mode: str, runway_simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Life(None, retries=0, **MODES[mode]).run()
+    assert "pay again" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("away", ["gone", "empty"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mount_that_is_missing_fails_a_retry_before_it_pays(
+    mode: str,
+    away: str,
+    runway_simulator: Simulator,
+    killed_at: Callable[[str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", str(folder))
+    task = Life(None, **MODES[mode])
+    killed_at("after the record")
+    with pytest.raises(Killed):
+        task.run()
+    folder.rename(tmp_path / "elsewhere")
+    if away == "empty":
+        folder.mkdir()
+    with pytest.raises(RunwayServerError, match="missing") as caught:
+        task.run()
+    assert not isinstance(caught.value, AirflowFailException)
+    if away == "empty":
+        folder.rmdir()
+    (tmp_path / "elsewhere").rename(folder)
+    assert task.to_the_end() == runway_simulator.creations[0]["task_id"]
+    assert len(runway_simulator.creations) == 1
+
+
+def test_a_first_try_fails_before_it_pays_where_the_folder_is_not_there(
+    runway_simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", str(tmp_path / "state"))
+    task = Life(None)
+    with pytest.raises(RunwayServerError, match="is not there"):
+        task.run()
+    assert runway_simulator.creations == []
+    assert not (tmp_path / "state").exists()
