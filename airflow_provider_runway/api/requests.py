@@ -16,8 +16,14 @@ from airflow_provider_runway.api import values
 from airflow_provider_runway.exceptions import RunwayValidationError
 
 MAX_PROMPT_LENGTH = 1800
-#: Credits; one credit is $0.005.
-ALEPH_PRICE = 110.0
+#: What each kind of video costs in credits (one is $0.005): kie.ai's catalogue of 1 October 2026; Aleph by
+#: its earlier price list. What an extension costs, neither says.
+PRICES: dict[str, float] = {
+    "generate-5s-720p": 12.0,
+    "generate-10s-720p": 30.0,
+    "generate-5s-1080p": 30.0,
+    "aleph": 110.0,
+}
 DURATIONS = (5, 10)
 QUALITIES = ("720p", "1080p")
 ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
@@ -55,8 +61,8 @@ class GenerateVideo:
 
     @property
     def price(self) -> float | None:
-        """What it costs in credits, by kie.ai's price list."""
-        return 30.0 if self.duration == 10 or self.quality == "1080p" else 12.0
+        """What it costs in credits, by :data:`PRICES`."""
+        return PRICES.get(self.kind)
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt, MAX_PROMPT_LENGTH)
@@ -65,7 +71,7 @@ class GenerateVideo:
         _check_choice("quality", self.quality, QUALITIES)
         if self.duration == 10 and self.quality == "1080p":
             raise _broken(
-                "duration", 10, "10 seconds are not available with quality '1080p'; take 5, or '720p'"
+                "duration", 10, "10 seconds are not available with quality '1080p'; take 5, or '720p'", int
             )
         _normalise(
             self,
@@ -103,8 +109,8 @@ class ExtendVideo:
 
     @property
     def price(self) -> float | None:
-        """What it costs in credits: kie.ai's price list does not say."""
-        return None
+        """What it costs in credits: no price list says."""
+        return PRICES.get(self.kind)
 
     def __post_init__(self) -> None:
         check_task_id("parent_task_id", self.parent_task_id)
@@ -141,8 +147,8 @@ class GenerateAlephVideo:
 
     @property
     def price(self) -> float | None:
-        """What it costs in credits, by kie.ai's price list."""
-        return ALEPH_PRICE
+        """What it costs in credits, by :data:`PRICES`."""
+        return PRICES.get(self.kind)
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt, None)
@@ -193,8 +199,13 @@ def check_url(field: str, value: Any) -> str:
     return url
 
 
-def _broken(field: str, value: Any, rule: str) -> RunwayValidationError:
+def _broken(field: str, value: Any, rule: str, wanted: type = str) -> RunwayValidationError:
     shown = repr(value)
+    if not isinstance(value, str | None) and type(value) is not wanted:
+        kind = type(value).__name__
+        rule += f", and this is {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        if wanted is str:
+            rule += ", as render_template_as_native_obj makes of a text that looks like one"
     if len(shown) > 120:
         shown = f"{shown[:100]}… ({len(value)} characters)" if isinstance(value, str) else f"{shown[:100]}…"
     return RunwayValidationError(f"{field}={shown}: {rule}. Nothing was sent and nothing was charged.")
@@ -211,7 +222,7 @@ def _normalise(request: Any, **fields: Any) -> None:
 
 def _check_choice(field: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
-        raise _broken(field, value, f"must be one of {_listed(choices)}")
+        raise _broken(field, value, f"must be one of {_listed(choices)}", type(choices[0]))
 
 
 def _check_prompt(prompt: Any, longest: int | None) -> None:
@@ -244,7 +255,7 @@ def _integer(field: str, value: Any) -> int:
             return int(value)
     elif isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
         return int(value)
-    raise _broken(field, value, "must be a whole number")
+    raise _broken(field, value, "must be a whole number", int)
 
 
 def _optional_integer(field: str, value: Any) -> int | None:
@@ -256,7 +267,7 @@ def _boolean(field: str, value: Any) -> bool:
         return value
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
-    raise _broken(field, value, "must be true or false")
+    raise _broken(field, value, "must be true or false", bool)
 
 
 def _url(field: str, value: Any) -> str | None:

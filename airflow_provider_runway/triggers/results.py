@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.api.requests import ALEPH_PRICE
+from airflow_provider_runway.api.requests import PRICES
 from airflow_provider_runway.compat import Stats
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def result_of(task: RunwayTask) -> dict[str, Any]:
     """
     cost = task.credits_consumed
     if cost is None and task.model == "aleph":
-        cost = ALEPH_PRICE
+        cost = PRICES["aleph"]
     result = {key: getattr(task, key) for key in _VIDEO_KEYS} | {COST_KEY: cost}
     return {key: value for key, value in result.items() if value is not None}
 

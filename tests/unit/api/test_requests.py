@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_runway.api import dedicated, market
 from airflow_provider_runway.api.answers import check_lookup
 from airflow_provider_runway.api.requests import (
+    PRICES,
     ExtendVideo,
     GenerateAlephVideo,
     GenerateVideo,
@@ -327,6 +329,67 @@ def test_a_broken_rule_names_field_value_and_rule_and_is_not_retried(call, field
     assert len(text) < 400
     assert isinstance(caught.value, RunwayError)
     assert isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    ("call", "fields", "kind"),
+    [
+        (generate, {"prompt": 1984}, "an int"),
+        (extend, {"prompt": 3.14}, "a float"),
+        (aleph, {"prompt": ["A cat"]}, "a list"),
+        (generate, {"prompt": True}, "a bool"),
+        (generate, {"watermark": 2026}, "an int"),
+        (generate, {"quality": 720}, "an int"),
+        (generate, {"aspect_ratio": 1.5}, "a float"),
+        (generate, {"image_url": {"url": IMAGE}}, "a dict"),
+        (extend, {"parent_task_id": 394580272376856}, "an int"),
+        (aleph, {"seed": 1.5}, "a float"),
+    ],
+)
+def test_a_value_of_another_type_has_its_type_named(call, fields, kind):
+    """Where a DAG renders its templates natively, the prompt "1984" arrives as a number."""
+    with pytest.raises(RunwayValidationError, match=f"this is {kind}") as caught:
+        call(**fields)
+    native = "render_template_as_native_obj" in str(caught.value)
+    assert native is ("seed" not in fields), "that makes numbers of texts, not the other way round"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"prompt": ""}, {"prompt": None}, {"duration": 6}, {"quality": "4k"}, {"duration": "five"}]
+)
+def test_a_value_of_the_right_type_has_no_type_named(fields):
+    with pytest.raises(RunwayValidationError) as caught:
+        generate(**fields)
+    assert "this is a" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("request_", "price"),
+    [
+        (generate(), 12.0),
+        (generate(duration=10), 30.0),
+        (generate(quality="1080p"), 30.0),
+        (generate(image_url=IMAGE), 12.0),
+        (extend(), None),
+        (extend(quality="1080p"), None),
+        (aleph(), 110.0),
+    ],
+)
+def test_a_request_knows_its_price_where_kie_ai_names_one(request_, price):
+    assert request_.price == price
+
+
+def test_the_price_list_is_in_the_docs():
+    listed = {
+        "generate-5s-720p": "| generate, 5 s in `720p` |",
+        "generate-10s-720p": "| generate, 10 s in `720p` |",
+        "generate-5s-1080p": "| generate, 5 s in `1080p` |",
+        "aleph": "| Aleph |",
+    }
+    assert listed.keys() == PRICES.keys()
+    page = Path(__file__, "../../../../docs/operators.md").resolve().read_text(encoding="utf-8")
+    for kind, row in listed.items():
+        assert f"{row} {PRICES[kind]:g} | ${PRICES[kind] * 0.005:.2f} |" in page
 
 
 @pytest.mark.parametrize("runway_task_id", ["7d2c58e1cf02a1a1b9c447cee9e0e5f7", "a-b_c.d/e", "Ü"])
