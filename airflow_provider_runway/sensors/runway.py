@@ -16,7 +16,6 @@ from airflow_provider_runway.compat import (
     conf,
 )
 from airflow_provider_runway.exceptions import (
-    LOGS_URL,
     RunwayError,
     RunwaySensorTimeoutError,
     RunwayTimeoutError,
@@ -217,10 +216,11 @@ class RunwayTaskSensor(BaseSensorOperator):
         return task.video_url
 
     def _timed_out(self, said: str) -> RunwaySensorTimeoutError:
+        from airflow_provider_runway.waiting.ending import goes_on
+
+        was_seen = self._poller is None or self._poller.was_seen
         return RunwaySensorTimeoutError(
-            f"{said} The generation of Runway task {self.runway_task_id} goes on at kie.ai and is charged; a "
-            f"RunwayTaskSensor or a RunwayDownloadOperator with this ID picks the video up. See {LOGS_URL}",
-            runway_task_id=self.runway_task_id,
+            f"{said} {goes_on(self.runway_task_id, was_seen=was_seen)}", runway_task_id=self.runway_task_id
         )
 
     def _fail(self, error: Exception) -> NoReturn:

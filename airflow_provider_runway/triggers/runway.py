@@ -83,6 +83,7 @@ class RunwayTaskTrigger(BaseTrigger):
         self.started_at = self._made_at if started_at is None else started_at
         self.end_time = self.started_at + 3600.0 if end_time is None else end_time
         self.kind = kind
+        self._was_seen = kind is not None
         self.returns = returns
         self.deferred_at = deferred_at
         self.timeout = timeout
@@ -127,7 +128,7 @@ class RunwayTaskTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Say, when a person ends or clears the deferred task, that the generation goes on."""
-        self.log.warning(cannot_be_cancelled(self.runway_task_id))
+        self.log.warning(cannot_be_cancelled(self.runway_task_id, was_seen=self._was_seen))
 
     async def wait(self) -> WaitEnd:
         """Look until the wait ends, and return how."""
@@ -188,6 +189,7 @@ class RunwayTaskTrigger(BaseTrigger):
         await asyncio.sleep(delay)
 
     def _tell(self, poller: Poller) -> None:
+        self._was_seen = poller.was_seen
         if poller.news:
             self.log.info(poller.news)
 

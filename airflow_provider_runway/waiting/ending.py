@@ -74,7 +74,7 @@ def goes_on(runway_task_id: str, *, was_seen: bool) -> str:
     """
     if not was_seen:
         return (
-            f"Nobody has seen Runway task {runway_task_id} at kie.ai so far, so whether it is being made and "
+            f"This wait has not seen Runway task {runway_task_id} at kie.ai, so whether it is being made and "
             f"paid for is open. Its record, if any: {LOGS_URL}"
         )
     return (

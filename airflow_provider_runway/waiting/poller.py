@@ -165,6 +165,11 @@ class Poller:
         self._last_error = error
         return self._timeout(None) if now >= self.end_time else None
 
+    @property
+    def was_seen(self) -> bool:
+        """Whether kie.ai has said that it has the task: who knows its kind has submitted it."""
+        return self.state is not None or self._kind is not None
+
     def begin_anew(self) -> None:
         """Forget what was said of the ID so far, since it was asked for with another account's key."""
         self.since.pop(_UNKNOWN, None)
@@ -259,8 +264,7 @@ class Poller:
         waited = self.end_time - self.started_at
         stood = f"was last seen {self.state}" if self.state else "was never seen"
         failed = f" The last look-up failed: {self._last_error}." if self._last_error else ""
-        # Who knows its kind has submitted it.
-        further = goes_on(self.runway_task_id, was_seen=self.state is not None or self._kind is not None)
+        further = goes_on(self.runway_task_id, was_seen=self.was_seen)
         return WaitEnd(
             task=task,
             error=RunwayTimeoutError(

@@ -495,8 +495,9 @@ def test_a_download_url_is_given_for_a_result_and_refused_for_anything_else(
     hook = RunwayHook()
     task = hook.wait_for_task(hook.submit(REQUEST))
     assert (task.video_url or "").split("?")[0] in hook.get_download_url(task.video_url or "")
-    with pytest.raises(RunwayRequestError, match="url is wrong"):
+    with pytest.raises(RunwayRequestError, match="url is wrong") as caught:
         hook.get_download_url("https://example.com/video.mp4")
+    assert "https://example.com/video.mp4" in str(caught.value)
     with pytest.raises(RunwayRequestError, match="video_url"):
         hook.get_download_url("no url")
 

@@ -215,6 +215,18 @@ def test_a_task_that_never_ends_times_out_at_the_deadline_and_not_before() -> No
     assert caught.value.runway_task_id == "task-1"
 
 
+@pytest.mark.parametrize(("kind", "was_seen"), [(None, False), ("generate", True)])
+def test_a_time_out_says_that_it_is_charged_only_of_a_task_that_kie_is_known_to_have(
+    kind: str | None, was_seen: bool
+) -> None:
+    wait = poller(kind=kind)
+    end = ended(wait.on_error(RunwayServerError("no answer"), START + 3600))
+    text = str(end.error)
+    assert ("goes on at kie.ai and is charged" in text) is was_seen
+    assert ("has not seen Runway task task-1" in text) is not was_seen
+    assert text.index("No video after 3600 s") < text.index("no answer") < text.index("task-1")
+
+
 def test_a_time_out_names_the_last_failure_of_a_look_up() -> None:
     end = ended(poller().on_error(RunwayServerError("code 503: nobody home"), START + 3600))
     with pytest.raises(RunwayTimeoutError, match="nobody home"):

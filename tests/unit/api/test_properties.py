@@ -21,7 +21,15 @@ from airflow_provider_runway.api.answers import (
 )
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
 from airflow_provider_runway.api.tasks import RunwayTask
-from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError, error_from_dict
+from airflow_provider_runway.compat import AirflowFailException
+from airflow_provider_runway.exceptions import (
+    RunwayCreditsError,
+    RunwayError,
+    RunwayTaskFailedError,
+    RunwayTaskRejectedError,
+    RunwayValidationError,
+    error_from_dict,
+)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
 SCALARS = st.one_of(
@@ -56,7 +64,7 @@ FIELDS = st.sampled_from([
     "videoId", "parentTaskId", "generateTime", "failCode", "failMsg", "expireFlag", "successFlag",
     "errorCode", "errorMessage", "createTime", "completeTime", "response", "resultVideoUrl",
     "resultImageUrl", "paramJson", "param", "input", "resultJson", "resultUrls", "creditsConsumed",
-    "downloadUrl", "task_id", "model",
+    "downloadUrl", "task_id", "model", "costTime", "updateTime", "operationType",
 ])
 # fmt: on
 ANY_JSON = st.recursive(
@@ -69,11 +77,26 @@ ANY_JSON = st.recursive(
     ),
     max_leaves=12,
 )
-CODES = st.one_of(
-    st.sampled_from([200, 400, 401, 402, 404, 408, 422, 429, 451, 455, 500, 501, 505]), ANY_JSON
+KNOWN_CODES = st.sampled_from(
+    [400, 401, 402, 403, 404, 408, 422, 429, 433, 451, 455, 500, 501, 502, 503, 504, 505, 520, 524]
 )
+CODES = st.one_of(st.just(200), KNOWN_CODES, ANY_JSON)
+PHRASES = [
+    "Credits insufficient : Your current balance isn't enough",
+    "This field is required",
+    "try again later",
+    "task id is blank",
+    "Reached the limit for concurrent generations.",
+    "Upload failed due to network reasons, please re-enter",
+    "Your prompt was caught by our AI moderator",
+    "recordInfo is null",
+    "Please top up to continue.",
+]
+WORDS = st.lists(st.one_of(st.sampled_from(PHRASES), ANY_TEXT), max_size=3).map(" ".join)
 DATA = st.one_of(st.dictionaries(FIELDS, ANY_JSON, max_size=14), ANY_JSON)
-ENVELOPES = st.fixed_dictionaries({"code": CODES, "msg": ANY_JSON, "data": DATA})
+ENVELOPES = st.fixed_dictionaries(
+    {"code": CODES}, optional={"msg": st.one_of(WORDS, ANY_JSON), "data": DATA, "success": SCALARS}
+)
 BODIES = st.one_of(
     st.binary(max_size=200),
     ANY_TEXT,
@@ -152,6 +175,48 @@ def test_any_answer_to_another_call_is_what_it_asked_for_or_an_error(status, bod
                 assert math.isfinite(result)
             else:
                 assert_is_a_url(result)
+
+
+@given(code=KNOWN_CODES, words=WORDS, with_data=st.booleans(), status=st.sampled_from([200, 400, 500]))
+def test_what_a_creation_is_refused_with_never_pays_twice_and_never_loses_the_reason(
+    code, words, with_data, status
+):
+    body = json.dumps({"code": code, "msg": words} | ({"data": None} if with_data else {}))
+    with pytest.raises(RunwayError) as caught:
+        read_created(status, body)
+    error = caught.value
+    assert_is_a_sound_error(error)
+    assert error.repeat_creation is (code in (429, 455)), "only where it surely was not taken"
+    assert error.creation_unknown is (code in (408, 502, 503, 504, 520, 524)), "whatever the words"
+    final = isinstance(error, AirflowFailException)
+    if ("insufficient" in words or "top up" in words) and code in (400, 402, 422, 500, 501):
+        assert isinstance(error, RunwayCreditsError)
+        assert final
+    elif code == 500:
+        assert final is ("is required" in words)
+
+
+@given(code=st.one_of(KNOWN_CODES, ANY_JSON), words=WORDS, credits=ANY_JSON)
+@pytest.mark.parametrize(("generation", "model"), [("dedicated", "runway"), ("market", "aleph")])
+def test_a_failed_task_is_final_for_its_credits_or_its_request_alone(generation, model, code, words, credits):
+    data = {"state": "fail", "failCode": code, "failMsg": words, "creditsConsumed": credits}
+    body = json.dumps({"code": 200, "msg": "success", "data": data})
+    task = read_task(DIALECTS[generation], 200, body, runway_task_id="abc123", model=model)
+    assert task.credits_consumed is None, "a failed task has cost nothing that anybody knows"
+    with pytest.raises(RunwayTaskFailedError) as caught:
+        task.result_url()
+    error = caught.value
+    assert_is_a_sound_error(error)
+    assert "spent" not in str(error).replace(" ".join(words.split()), "")
+    if "insufficient" in words or "top up" in words or task.error_code in (402, 433):
+        assert isinstance(error, RunwayCreditsError)
+    elif any(phrase in words for phrase in PHRASES[2:6]):
+        assert not isinstance(error, AirflowFailException), "that passes, whatever else it says"
+    elif "moderator" in words or task.error_code in (400, 422):
+        assert isinstance(error, RunwayTaskRejectedError | RunwayCreditsError)
+    assert isinstance(error, AirflowFailException) is isinstance(
+        error, RunwayTaskRejectedError | RunwayCreditsError
+    )
 
 
 @given(prompt=st.text(min_size=1, max_size=1800).filter(str.strip))
