@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=_port, default=8089, help="port to listen on; 0 takes a free one")
     add("--api-key", action="append", dest="api_keys", metavar="KEY", help="accepted key; default: any")
+    add("--separate-accounts", action="store_true", help="each key is an account of its own")
     add("--balance", type=float, default=default.balance, help="credits at the start")
     add("--speed", type=float, default=default.speed, help="all durations of a task are divided by it")
     for name in ("waiting", "queueing", "generate", "extend", "aleph", "invisible", "callback_retry"):
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         add(f"--{option}-seconds", type=float, default=getattr(default, f"{name}_seconds"), metavar="S")
     add("--spread", type=float, default=default.spread, help="random spread of the durations, from 0 to 1")
     add("--seed", type=int, default=default.seed, help="seed of that spread")
+    add("--running-limit", type=int, default=default.running_limit, help="tasks at once; 0: no limit")
     add("--rate-limit", type=int, default=default.rate_limit, help="creations in a window; 0: no limit")
     add("--rate-window", type=float, default=default.rate_window, metavar="S", help="that window")
     add("--moderation-marker", default=default.moderation_marker, help="a prompt with it in it fails later")

@@ -1,9 +1,10 @@
-"""The one account of the simulated kie.ai: its tasks, its credits and its limit of creations."""
+"""The accounts of the simulated kie.ai, usually one: its tasks, its credits and its limits."""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter, deque
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,11 +18,28 @@ from airflow_provider_runway.simulator.uploads import Uploads
 
 MODERATED = (400, "Your prompt was caught by our AI moderator. Please adjust it and try again!")
 UPSTREAM_FAILURE = (500, "internal error, please try again later.")
+TOO_MANY = (400, "Reached the limit for concurrent generations.")
+NO_CREDITS = (
+    402,
+    "Credits insufficient : Your current balance isn't enough to run this request."
+    " Please top up to continue.",
+)
 SOURCE_LIMIT = 10 * 1024 * 1024
+
+
+@dataclass
+class _Purse:
+    """What each account has of its own: credits, and what it asked for and runs at the moment."""
+
+    balance: float
+    asked: deque[float] = field(default_factory=deque)
+    running: list[Task] = field(default_factory=list)
 
 
 class Account:
     """Creates tasks and finds them again.
+
+    Where each key is an account of its own, ``owner`` is its name; it is empty where there is one alone.
 
     :param settings: prices are fixed, all else is set there.
     :param store: where tasks and balance are kept.
@@ -34,11 +52,29 @@ class Account:
         self._store = store
         self._clock = clock
         self._uploads = uploads
-        self._asked: deque[float] = deque()
+        self._purses: dict[str, _Purse] = {}
         self.hosts: set[str] = set()
-        self.balance = store.number("balance", settings.balance)
         self.tasks: dict[str, Task] = {task.task_id: task for task in store.tasks()}
+        for task in self.tasks.values():
+            self._purse(task.owner).running.append(task)
         self.lookups: Counter[str] = Counter()
+
+    def _purse(self, owner: str) -> _Purse:
+        if owner not in self._purses:
+            kept = self._store.number(_number(owner), self._settings.balance)
+            self._purses[owner] = _Purse(kept)
+        return self._purses[owner]
+
+    @property
+    def balance(self) -> float:
+        """Credits left, of all accounts that were ever asked for."""
+        if not self._purses:
+            return self._purse("").balance if not self._settings.separate_accounts else 0.0
+        return sum(purse.balance for purse in self._purses.values())
+
+    def balance_of(self, owner: str) -> float:
+        """Return the credits that an account has left."""
+        return self._purse(owner).balance
 
     def now(self) -> float:
         """Return the simulated time in Unix seconds."""
@@ -52,36 +88,50 @@ class Account:
     def reset(self) -> None:
         """Forget all tasks and put the balance and the clock back."""
         self._store.clear()
-        self._asked.clear()
+        self._purses.clear()
         self.tasks.clear()
         self.lookups.clear()
-        self.balance = self._settings.balance
         self._clock.advanced = 0.0
 
-    def within_rate(self) -> bool:
+    def within_rate(self, owner: str) -> bool:
         """Tell whether one more creation may be asked for now, and count it if so."""
         if not self._settings.rate_limit:
             return True
-        now = self.now()
-        while self._asked and self._asked[0] <= now - self._settings.rate_window:
-            self._asked.popleft()
-        if len(self._asked) >= self._settings.rate_limit:
+        now, asked = self.now(), self._purse(owner).asked
+        while asked and asked[0] <= now - self._settings.rate_window:
+            asked.popleft()
+        if len(asked) >= self._settings.rate_limit:
             return False
-        self._asked.append(now)
+        asked.append(now)
         return True
 
+    def _runs_too_many(self, purse: _Purse) -> bool:
+        """Tell whether one task more would be above the limit."""
+        if not self._settings.running_limit:
+            return False
+        now = self.now()
+        purse.running = [task for task in purse.running if task.state(now) not in ("success", "fail")]
+        return len(purse.running) >= self._settings.running_limit
+
     def create(
-        self, submission: Submission, *, path: str, body: dict[str, Any], base_url: str, fault: Fault | None
+        self,
+        submission: Submission,
+        *,
+        path: str,
+        body: dict[str, Any],
+        base_url: str,
+        fault: Fault | None,
+        owner: str = "",
     ) -> Task:
         """Accept a request and charge it, whatever will become of the task.
 
         :raises Refused: 402, where the balance does not cover the price.
         """
-        if self.balance < submission.credits:
-            raise Refused(
-                402, "Credits insufficient : Your current balance isn't enough to run this request."
-            )
-        failure = self._foreseen_failure(submission, fault)
+        purse = self._purse(owner)
+        if purse.balance < submission.credits:
+            raise Refused(*NO_CREDITS)
+        too_many = self._runs_too_many(purse)
+        failure = TOO_MANY if too_many else self._foreseen_failure(submission, fault, owner)
         task = plan_task(
             uuid.uuid4().hex,
             len(self.tasks),
@@ -92,17 +142,25 @@ class Account:
             now=self.now(),
             settings=self._settings,
             failure=failure,
-            fault=fault.kind if fault else None,
+            fault=fault.kind if fault and not too_many else None,
+            at_once=too_many,
+            owner=owner,
         )
-        self.balance -= task.credits
+        purse.balance -= task.credits
+        if self._settings.running_limit and not too_many:
+            purse.running.append(task)
         self.tasks[task.task_id] = task
-        self._store.keep(task, balance=self.balance)
+        self._store.keep(task, **{_number(owner): purse.balance})
         return task
 
-    def look_up(self, task_id: str, generation: str, kinds: tuple[str, ...]) -> Task | None:
-        """Return a task as a status request finds it: on the routes it was created with, once visible."""
+    def look_up(self, task_id: str, generation: str, kinds: tuple[str, ...], owner: str = "") -> Task | None:
+        """Return a task as a status request finds it: with its account's key, on the routes it was created
+        with, once visible.
+        """
         task = self.tasks.get(task_id)
-        if task is None or task.submission.generation != generation or task.submission.kind not in kinds:
+        if task is None or task.owner != owner:
+            return None
+        if task.submission.generation != generation or task.submission.kind not in kinds:
             return None
         self.lookups[task_id] += 1
         return task if self.now() >= task.visible_at else None
@@ -124,7 +182,9 @@ class Account:
             return None
         return task if task.has_video(self.now()) else None
 
-    def _foreseen_failure(self, submission: Submission, fault: Fault | None) -> tuple[int, str] | None:
+    def _foreseen_failure(
+        self, submission: Submission, fault: Fault | None, owner: str
+    ) -> tuple[int, str] | None:
         if fault and fault.kind == "moderation":
             return (MODERATED[0], fault.msg or MODERATED[1])
         if fault and fault.kind == "upstream_failure":
@@ -132,7 +192,7 @@ class Account:
         if self._settings.moderation_marker and self._settings.moderation_marker in submission.prompt:
             return MODERATED
         if submission.kind == "extend":
-            return self._parent_failure(submission)
+            return self._parent_failure(submission, owner)
         for url in (submission.image_url, submission.reference_image):
             if url and not self._picture_answers(url):
                 return (451, "Failed to fetch the image. Please check that its URL is public.")
@@ -140,10 +200,11 @@ class Account:
             return (400, "Failed to fetch the video. It must be a public HTTPS URL of at most 10 MB.")
         return None
 
-    def _parent_failure(self, submission: Submission) -> tuple[int, str] | None:
+    def _parent_failure(self, submission: Submission, owner: str) -> tuple[int, str] | None:
         parent = self.tasks.get(submission.parent_task_id or "")
         if (
             parent is None
+            or parent.owner != owner
             or parent.submission.generation != submission.generation
             or parent.submission.kind == "aleph"
         ):
@@ -182,6 +243,10 @@ class Account:
     def _result_answers(self, path: str, suffix: str) -> bool:
         name = path.removeprefix("/results/")
         return path.endswith(suffix) and self.task_of_result(name) is not None
+
+
+def _number(owner: str) -> str:
+    return f"balance {owner}".rstrip()
 
 
 def _is_dead(url: str) -> bool:

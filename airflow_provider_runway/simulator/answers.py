@@ -19,6 +19,13 @@ def envelope(data: Any, code: int = 200, message: str = "success") -> dict[str, 
     return {"code": code, "msg": message, "data": data}
 
 
+def refusal(code: int, message: str) -> dict[str, Any]:
+    """Wrap a refusal: one about the key or the credits comes without ``data``."""
+    if code in (401, 402):
+        return {"code": code, "msg": message}
+    return envelope(None, code, message)
+
+
 def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
@@ -104,28 +111,44 @@ def aleph_record_info(task: Task, now: float, base_url: str) -> dict[str, Any]:
 def record_info(task: Task, now: float, base_url: str) -> dict[str, Any]:
     """Return ``data`` of the market's ``recordInfo``."""
     state = task.state(now)
-    ended = state in ("success", "fail")
     failed = task.failure if state == "fail" else None
+    ended = state == "success" or (failed is not None and not task.failed_at_once)
     # The input is JSON inside JSON inside the answer's JSON.
-    parameters = {**task.body, "input": _compact(task.body["input"])}
-    result = ""
+    parameters = _compact(dict(sorted({**task.body, "input": _compact(task.body["input"])}.items())))
+    response = None
     if state == "success":
-        result = _compact({"resultUrls": [] if task.without_url else [video_url(task, base_url)]})
-    data: dict[str, Any] = {
+        response = {"resultUrls": [] if task.without_url else [video_url(task, base_url)]}
+    # Before the success it is a reservation, which some tasks show and others do not.
+    reserved = task.credits if int(task.task_id[0], 16) % 2 else 0.0
+    return {
         "taskId": task.task_id,
         "model": task.submission.market_model,
         "state": _MARKET_STATES.get(state, state),
-        "param": _compact(dict(sorted(parameters.items()))),
-        "resultJson": result,
+        "param": parameters,
+        "resultJson": _compact(response) if response else "",
         "failCode": str(failed[0]) if failed else None,
         "failMsg": failed[1] if failed else None,
-        "costTime": _milliseconds((task.ends_at or 0) - task.created_at) if ended else None,
+        # Seconds, whatever the documentation says.
+        "costTime": round((task.ends_at or 0) - task.created_at) if ended else None,
         "completeTime": _milliseconds(task.ends_at or 0) if ended else None,
         "createTime": _milliseconds(task.created_at),
+        "creditsConsumed": task.credits if state == "success" else reserved,
+        "response": response,
+        "successFlag": {"success": 1, "fail": 3}.get(state, 0),
+        "operationType": None,
+        "paramJson": parameters,
     }
-    if state == "success":
-        data["creditsConsumed"] = task.credits
-    return data
+
+
+def _market_callback(task: Task, now: float) -> dict[str, Any]:
+    seen = record_info(task, now, task.base_url)
+    names = ("taskId", "model", "state", "param", "resultJson", "costTime", "completeTime", "createTime")
+    data = {name: seen[name] for name in names}
+    data |= {"updateTime": _milliseconds(task.ends_at or now), "creditsConsumed": seen["creditsConsumed"]}
+    if seen["state"] == "success":
+        return envelope(data, 200, "Playground task completed successfully.")
+    data |= {"resultJson": None, "failCode": "GENERATION_FAILED", "failMsg": seen["failMsg"]}
+    return envelope(data, 501, "Playground task failed.")
 
 
 def callback(task: Task, now: float) -> dict[str, Any]:
@@ -134,10 +157,7 @@ def callback(task: Task, now: float) -> dict[str, Any]:
     video = "" if failed or task.without_url else video_url(task, task.base_url)
     image = "" if failed or task.without_url else image_url(task, task.base_url)
     if task.submission.generation == "market":
-        data = record_info(task, now, task.base_url)
-        if failed:
-            return envelope(data, 501, "Playground task failed.")
-        return envelope(data, 200, "Playground task completed successfully.")
+        return _market_callback(task, now)
     if task.submission.kind == "aleph":
         if failed:
             return {**envelope(None, 400, failed[1]), "taskId": task.task_id}
@@ -145,6 +165,8 @@ def callback(task: Task, now: float) -> dict[str, Any]:
             **envelope({"result_video_url": video, "result_image_url": image}),
             "taskId": task.task_id,
         }
+    if failed and task.submission.kind == "extend":
+        return envelope({"task_id": task.task_id}, 500 if failed[0] >= 500 else 400, failed[1])
     data = {
         "task_id": task.task_id,
         "video_id": "" if failed else task.video_id,

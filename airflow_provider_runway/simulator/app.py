@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timezone
 
 from aiohttp import web
 
-from airflow_provider_runway.simulator.answers import aleph_record_info, envelope, record_detail, record_info
+from airflow_provider_runway.simulator.answers import (
+    aleph_record_info,
+    envelope,
+    record_detail,
+    record_info,
+    refusal,
+)
 from airflow_provider_runway.simulator.callbacks import CallbackSender
 from airflow_provider_runway.simulator.control import PREFIX, control_routes
 from airflow_provider_runway.simulator.faults import TASK_KINDS, Fault
@@ -26,6 +34,7 @@ from airflow_provider_runway.simulator.tasks import Task
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ODD_USER_AGENT = re.compile(r"\s*(Python-urllib/\S*)?\s*\Z", re.IGNORECASE)
+_WRONG_KEY = "Unauthorized - Authentication failed. Please check your API key."
 _GATEWAY_PAGE = (
     "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n"
     "<center><h1>{status} {reason}</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
@@ -89,7 +98,16 @@ async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
     service.stats.answered(request, response.status)
+    _compress(request, response)
     return response
+
+
+def _compress(request: web.Request, response: web.StreamResponse) -> None:
+    """Answer in gzip where the client takes it, as kie.ai's edge does; files go as they are."""
+    if not request.path.startswith("/api/") or "Content-Encoding" in response.headers:
+        return
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
 
 
 def _drop(request: web.Request) -> web.StreamResponse:
@@ -122,20 +140,40 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if _ODD_USER_AGENT.match(request.headers.get("User-Agent", "")):
             return web.Response(status=403, text="error code: 1010")
         if not _authorized(request):
-            return web.json_response(envelope(None, 401, "You do not have access permissions"))
+            return web.json_response(refusal(401, _WRONG_KEY))
     elif "Authorization" in request.headers:
         # Results are public: a key that arrives here would have been handed to a foreign host.
         request.app[SERVICE].stats.violation("the API key was sent to a file's address", request)
     try:
         return await handler(request)
     except Refused as refused:
-        return web.json_response(envelope(None, refused.code, refused.message))
+        return web.json_response(refusal(refused.code, refused.message))
     except web.HTTPException as error:
+        if request.path.startswith("/api/"):
+            return web.json_response(_springs(request, error), status=error.status)
         return web.json_response(envelope(None, error.status, error.reason), status=error.status)
 
 
-def _authorized(request: web.Request) -> bool:
+def _springs(request: web.Request, error: web.HTTPException) -> dict[str, object]:
+    """Return what the framework behind kie.ai says of a wrong path, without an envelope."""
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return {"timestamp": now, "status": error.status, "error": error.reason, "path": request.path}
+
+
+def _key(request: web.Request) -> tuple[str, str]:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return scheme, key
+
+
+def _owner(request: web.Request) -> str:
+    """Return the name of the account that asks; no key is kept."""
+    if not request.app[SERVICE].settings.separate_accounts:
+        return ""
+    return hashlib.sha256(_key(request)[1].encode(errors="replace")).hexdigest()[:12]
+
+
+def _authorized(request: web.Request) -> bool:
+    scheme, key = _key(request)
     accepted = request.app[SERVICE].settings.api_keys
     return scheme == "Bearer" and bool(key.strip()) and (not accepted or key in accepted)
 
@@ -143,7 +181,7 @@ def _authorized(request: web.Request) -> bool:
 async def _create(request: web.Request) -> web.StreamResponse:
     service = request.app[SERVICE]
     body = read_json_object(await request.read(), request.content_type)
-    if not service.account.within_rate():
+    if not service.account.within_rate(_owner(request)):
         limited = envelope(None, 429, "The call frequency is too high, please try again later.")
         return web.json_response(limited, status=429)
     submission = read_submission(request.path, body)
@@ -154,6 +192,7 @@ async def _create(request: web.Request) -> web.StreamResponse:
         body=body,
         base_url=base_url(request),
         fault=fault if fault is not None and fault.kind in TASK_KINDS else None,
+        owner=_owner(request),
     )
     service.callbacks.expect(task)
     data = {"taskId": task.task_id}
@@ -166,7 +205,7 @@ def _asked_task(request: web.Request, generation: str, *kinds: str) -> Task | No
     task_id = request.query.get("taskId")
     if not task_id:
         raise Refused(422, "taskId is required")
-    return request.app[SERVICE].account.look_up(task_id, generation, kinds)
+    return request.app[SERVICE].account.look_up(task_id, generation, kinds, _owner(request))
 
 
 async def _record_detail(request: web.Request) -> web.Response:
@@ -190,4 +229,4 @@ async def _record_info(request: web.Request) -> web.Response:
 
 
 async def _credit(request: web.Request) -> web.Response:
-    return web.json_response(envelope(request.app[SERVICE].account.balance))
+    return web.json_response(envelope(request.app[SERVICE].account.balance_of(_owner(request))))

@@ -48,7 +48,7 @@ async def _upload(request: web.Request) -> web.Response:
         fields = await _read_form(request, received)
         for name in ("file", "uploadPath"):
             if not fields.get(name):
-                raise Refused(400, f"{name} is required")
+                raise Refused(400, f"Missing required parameter: {name}")
         file_name = fields.get("fileName") or fields["file"]
         file_path = f"kieai/000000/{fields['uploadPath'].strip('/')}/{file_name}"
         try:
@@ -57,8 +57,7 @@ async def _upload(request: web.Request) -> web.Response:
             raise Refused(400, str(error)) from None
         received.replace(target)
     except Refused as refused:
-        refusal = {"success": False, **envelope(None, refused.code, refused.message)}
-        return web.json_response(refusal)
+        return web.json_response({"success": False, "code": refused.code, "msg": refused.message})
     finally:
         received.unlink(missing_ok=True)
     uploads.arrived(target)

@@ -23,6 +23,7 @@ DEDICATED_PATHS = {
 }
 MARKET_PATH = "/api/v1/jobs/createTask"
 MARKET_MODELS = {"runway": "generate", "runway/extend-ai-video": "extend", "runway/gen4-aleph": "aleph"}
+MISSING = "This field is required"
 CREATION_PATHS = frozenset({*DEDICATED_PATHS, MARKET_PATH})
 
 
@@ -202,6 +203,9 @@ def _read(kind: str, generation: str, fields: dict[str, Any], callback_url: str 
     for spelling, field in known.items():
         if spelling not in fields:
             if field.required:
+                # The market does not say which.
+                if generation == "market":
+                    raise Refused(500, MISSING)
                 raise Refused(422, f"{spelling} is required")
             continue
         check = field.check
@@ -226,7 +230,8 @@ def read_submission(path: str, body: dict[str, Any]) -> Submission:
 
     :param path: one of ``CREATION_PATHS``.
     :param body: the request's JSON.
-    :raises Refused: 422, naming the field and the rule, where a field is unknown, missing or wrong.
+    :raises Refused: 422, naming the field and the rule, where a field is unknown, missing or wrong; 500 where
+        one is missing on the market.
     """
     callback_url = _call_back(body)
     if path != MARKET_PATH:
@@ -235,6 +240,8 @@ def read_submission(path: str, body: dict[str, Any]) -> Submission:
     for name in body:
         if name not in ("model", "callBackUrl", "input"):
             raise Refused(422, f"{name} is not a field of this request")
+    if "model" not in body or "input" not in body:
+        raise Refused(500, MISSING)
     kind = MARKET_MODELS.get(body["model"]) if isinstance(body.get("model"), str) else None
     if kind is None:
         raise Refused(422, f"model must be one of {', '.join(MARKET_MODELS)}")

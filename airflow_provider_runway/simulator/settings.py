@@ -11,7 +11,9 @@ from pathlib import Path
 class Settings:
     """How the simulated kie.ai behaves.
 
-    :param api_keys: keys that are accepted, all of them of the one account; empty accepts any non-empty key.
+    :param api_keys: keys that are accepted; empty accepts any non-empty key.
+    :param separate_accounts: each key is an account of its own, with its own balance, tasks and limits,
+        instead of all being keys of one.
     :param balance: credits at the start (and after a reset).
     :param speed: every duration of a task is divided by it; 1 is about the pace of the real service.
     :param waiting_seconds: time a task is in its first state.
@@ -22,6 +24,7 @@ class Settings:
     :param spread: random spread of each task's durations: 0.15 means 15 per cent more or less.
     :param seed: seed of that spread; the same seed and order of creations give the same durations.
     :param invisible_seconds: time for which ``recordInfo`` does not know a task just created on the market.
+    :param running_limit: tasks of an account that run at once, one more fails at once; 0: no limit.
     :param rate_limit: creations an account may ask for within ``rate_window``; 0 switches the limit off.
     :param rate_window: seconds.
     :param moderation_marker: a prompt with this text in it is accepted and fails later by moderation.
@@ -34,6 +37,7 @@ class Settings:
     """
 
     api_keys: frozenset[str] = field(default=frozenset(), repr=False)
+    separate_accounts: bool = False
     balance: float = 5916.25
     speed: float = 1.0
     waiting_seconds: float = 1.0
@@ -43,7 +47,8 @@ class Settings:
     aleph_seconds: float = 150.0
     spread: float = 0.15
     seed: int = 0
-    invisible_seconds: float = 1.0
+    invisible_seconds: float = 0.0
+    running_limit: int = 100
     rate_limit: int = 20
     rate_window: float = 10.0
     moderation_marker: str = "[moderated]"

@@ -21,6 +21,7 @@ class Task:
 
     :param failure: code and text that it ends with, ``None`` for success.
     :param ends_at: time of its end, ``None`` for a task that is stuck.
+    :param owner: the account that it belongs to; empty where there is one alone.
     :param forced_state: a state set by the control endpoint, which the clock no longer changes.
 
     All times are Unix seconds by the simulator's clock.
@@ -42,6 +43,7 @@ class Task:
     without_url: bool = False
     forced_state: str | None = None
     callback_sent: bool = False
+    owner: str = ""
 
     def state(self, now: float) -> str:
         """Return which of ``STATES`` the task is in."""
@@ -56,6 +58,11 @@ class Task:
     def expired(self, now: float) -> bool:
         """Tell whether the video was made and is deleted by now."""
         return self.state(now) == "success" and now >= self.expires_at
+
+    @property
+    def failed_at_once(self) -> bool:
+        """Whether it failed before it was generating; the market's answer has no times of its end then."""
+        return bool(self.failure) and self.ends_at is not None and self.ends_at < self.generating_at
 
     def has_video(self, now: float) -> bool:
         """Tell whether the result's address answers."""
@@ -130,11 +137,14 @@ def plan_task(
     settings: Settings,
     failure: tuple[int, str] | None = None,
     fault: str | None = None,
+    at_once: bool = False,
+    owner: str = "",
 ) -> Task:
     """Lay out the life of a new task.
 
     :param number: how many tasks there were before it: with the seed, it decides the random spread.
     :param failure: how it will end, where that is known already; a failing task ends at half its time.
+    :param at_once: the failure comes with the creation.
     :param fault: a fault of a task's own: ``stuck``, ``success_without_url`` or ``expired``.
     """
     chance = random.Random(f"{settings.seed}:{number}")
@@ -145,7 +155,7 @@ def plan_task(
     queueing_at = now + seconds(settings.waiting_seconds)
     generating_at = queueing_at + seconds(settings.queueing_seconds)
     generating = seconds(settings.generating_seconds(submission.kind))
-    ends_at = generating_at + (generating / 2 if failure else generating)
+    ends_at = now if at_once else generating_at + (generating / 2 if failure else generating)
     visible_at = (
         now + settings.invisible_seconds / settings.speed if submission.generation == "market" else now
     )
@@ -164,4 +174,5 @@ def plan_task(
         expires_at=ends_at if fault == "expired" else ends_at + VIDEO_DAYS * DAY,
         failure=failure,
         without_url=fault == "success_without_url",
+        owner=owner,
     )

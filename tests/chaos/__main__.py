@@ -183,7 +183,10 @@ class Chaos:
         self.simulator = running.enter_context(
             LocalSimulator(
                 self.folder / "simulator",
-                options=["--speed", "2.5", "--no-render", "--balance", "1000000", "--api-key", API_KEY],
+                options=[
+                    *("--speed", "2.5", "--no-render", "--balance", "1000000"),
+                    *("--running-limit", "0", "--api-key", API_KEY),
+                ],
             )
         )
         self.airflow = running.enter_context(

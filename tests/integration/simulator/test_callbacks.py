@@ -111,6 +111,10 @@ def test_a_market_task_is_reported_with_its_record(
     _, body = receiver.wait()[0]
     assert body["data"]["taskId"] == task_id
     assert body["data"]["resultJson"] == client.record_info(task_id)["data"]["resultJson"]
+    assert body["data"].keys() == {
+        *("taskId", "model", "state", "param", "resultJson", "costTime"),
+        *("completeTime", "createTime", "updateTime", "creditsConsumed"),
+    }
 
 
 def test_a_refused_callback_is_sent_three_times_more(

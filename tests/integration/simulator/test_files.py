@@ -55,6 +55,12 @@ def test_an_upload_outside_the_rules_is_refused(client: Client, fields: dict[str
     ).json()
     assert (answer["success"], answer["code"]) == (False, 400)
     assert named in answer["msg"]
+    assert "data" not in answer
+
+
+def test_an_upload_without_its_folder_is_refused_in_the_seen_words(client: Client) -> None:
+    answer = client.session.post(client.url + UPLOAD, files={"file": ("a.txt", b"text")}, timeout=30).json()
+    assert answer == {"success": False, "code": 400, "msg": "Missing required parameter: uploadPath"}
 
 
 PART = b'--b\r\nContent-Disposition: form-data; name="uploadPath"\r\n%s\r\n%s\r\n--b--\r\n'

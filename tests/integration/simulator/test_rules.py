@@ -81,7 +81,7 @@ REFUSED = [
     (MARKET, market("runway", {**MARKET_FIELDS, "callBackUrl": "http://127.0.0.1:1/"}), "callBackUrl"),
     (MARKET, market("runway", "{}"), "input"),  # type: ignore[arg-type]
     (MARKET, market("runway/unknown", MARKET_FIELDS), "model"),
-    (MARKET, {"input": MARKET_FIELDS}, "model"),
+    (MARKET, market("runway", {**MARKET_FIELDS, "aspect_ratio": "21:9"}), "aspect_ratio"),
     (MARKET, {**MARKET_TEXT_TO_VIDEO, "prompt": "x"}, "prompt"),
 ]
 
@@ -100,6 +100,25 @@ def test_a_broken_rule_is_named_and_costs_nothing(
     assert named in answer.json()["msg"]
     assert simulator.creations == []
     assert simulator.balance == 5916.25
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": MARKET_FIELDS},
+        {"model": "runway"},
+        market("runway", changed(MARKET_FIELDS, prompt=REMOVED)),
+        market("runway", changed(MARKET_FIELDS, quality=REMOVED)),
+        market("runway/extend-ai-video", {"prompt": "On", "quality": "720p"}),
+    ],
+)
+def test_a_field_that_is_missing_on_the_market_is_a_500_that_does_not_name_it(
+    simulator: Simulator, client: Client, body: Any
+) -> None:
+    answer = client.post(MARKET, body)
+    assert answer.status_code == 200
+    assert answer.json() == {"code": 500, "msg": "This field is required", "data": None}
+    assert simulator.creations == []
 
 
 @pytest.mark.parametrize(
