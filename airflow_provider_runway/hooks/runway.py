@@ -468,9 +468,16 @@ def load_settings(conn_id: str) -> RunwaySettings:
 def _policy(
     may_repeat: Callable[[RunwayError], bool], patience: float, log: Callable[..., None]
 ) -> dict[str, Any]:
+    pauses: dict[int, float] = {}
+
     def pause(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        return backoff(state.attempt_number, error.retry_after if isinstance(error, RunwayError) else None)
+        asked = error.retry_after if isinstance(error, RunwayError) else None
+        return pauses.setdefault(state.attempt_number, backoff(state.attempt_number, asked))
+
+    # tenacity has its own `stop_before_delay` since 8.3 only; Airflow takes any from 8.0 on.
+    def would_take_too_long(state: tenacity.RetryCallState) -> bool:
+        return (state.seconds_since_start or 0.0) + pause(state) >= patience
 
     def say(state: tenacity.RetryCallState) -> None:
         log(
@@ -482,7 +489,7 @@ def _policy(
     return {
         "retry": tenacity.retry_if_exception(lambda e: isinstance(e, RunwayError) and may_repeat(e)),
         "wait": pause,
-        "stop": tenacity.stop_before_delay(patience),
+        "stop": would_take_too_long,
         "before_sleep": say,
         "reraise": True,
     }

@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
+import warnings
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import airflow_provider_runway
+from airflow_provider_runway import compat
 from tests.versions import AIRFLOW
 
 PACKAGE = Path(airflow_provider_runway.__file__).parent
@@ -143,3 +147,66 @@ def test_the_asynchronous_hook_cannot_submit() -> None:
     from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 
     assert not hasattr(RunwayAsyncHook, "submit")
+
+
+def imported_from_outside(folder: Path) -> set[str]:
+    """Return the distributions whose modules are imported under a folder, wherever in a module that is."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    modules -= {airflow_provider_runway.__name__}
+    return {
+        {"airflow": "apache-airflow", "PIL": "pillow"}.get(name, name).replace("_", "-") for name in modules
+    }
+
+
+def declared(table: str, key: str) -> set[str]:
+    """Return the names of the distributions that a list in pyproject.toml asks for."""
+    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.partition(f"[{table}]\n")[2].partition("\n[")[0]
+    return {
+        name_of(line)
+        for line in re.findall(rf"^{key} = \[(.*?)\]$", section, re.M | re.S)[0].split('"')[1::2]
+    }
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def required_by(distribution: str) -> set[str]:
+    """Return what an installed distribution always requires."""
+    try:
+        return {name_of(line) for line in requires(distribution) or () if "extra ==" not in line}
+    except PackageNotFoundError:
+        return set()
+
+
+def test_whatever_is_imported_is_declared_or_comes_with_what_is_declared() -> None:
+    wanted = declared("project", "dependencies")
+    assert wanted == {"apache-airflow", "apache-airflow-providers-http", "requests"}
+    # Airflow 3 is these two, in the same release.
+    at_hand = wanted.union(*map(required_by, (*wanted, "apache-airflow-core", "apache-airflow-task-sdk")))
+    simulator = declared("project.optional-dependencies", "simulator")
+    for folder in PACKAGE.iterdir():
+        if folder.is_dir() and folder.name != "__pycache__":
+            # Only pytest loads the plugin for it.
+            also = simulator | {"pytest"} if folder.name == "simulator" else set()
+            if folder.name == "hooks":
+                # aiohttp brings the first before Python 3.11; a web server that asks for the form, the others.
+                also |= {"async-timeout", "flask-appbuilder", "wtforms"}
+            assert imported_from_outside(folder) <= at_hand | also, folder.name
+    assert {"tenacity", "aiohttp", "asgiref", "urllib3"} <= imported_from_outside(PACKAGE / "hooks"), (
+        "the scan sees"
+    )
+
+
+@pytest.mark.parametrize("name", compat._HOMES)
+def test_every_name_of_compat_is_where_it_is_said_to_be_and_is_not_deprecated_there(name: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert compat.__getattr__(name) is not None
+    said = [str(warning.message) for warning in caught if issubclass(warning.category, DeprecationWarning)]
+    assert not [text for text in said if name in text]

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from datetime import timedelta
 
 import pytest
 
-pytest.importorskip(
-    "airflow.sdk.definitions.retry_policy", reason="Airflow 3.3 and later have retry policies"
+from airflow_provider_runway import compat
+from airflow_provider_runway.exceptions import RunwayRateLimitError, RunwayServerError
+
+if compat.HAS_RETRY_POLICIES:
+    from airflow.sdk.definitions.retry_policy import RetryAction
+
+    from airflow_provider_runway.retries import RunwayRetryPolicy
+
+since_3_3 = pytest.mark.skipif(
+    not compat.HAS_RETRY_POLICIES, reason="Airflow 3.3 and later have retry policies"
 )
 
-from airflow.sdk.definitions.retry_policy import RetryAction
 
-from airflow_provider_runway.exceptions import RunwayRateLimitError, RunwayServerError
-from airflow_provider_runway.retries import RunwayRetryPolicy
+def test_an_earlier_airflow_says_in_a_sentence_that_it_has_no_retry_policies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compat, "HAS_RETRY_POLICIES", False)
+    monkeypatch.delitem(sys.modules, "airflow_provider_runway.retries", raising=False)
+    with pytest.raises(
+        ImportError, match=r"needs Airflow 3\.3 or later: Airflow \d+\.\d+ has no retry policies"
+    ):
+        importlib.import_module("airflow_provider_runway.retries")
 
 
+@since_3_3
 def test_the_next_try_waits_as_long_as_the_server_asked() -> None:
     decision = RunwayRetryPolicy().evaluate(RunwayRateLimitError("busy", retry_after=42.0), 1, 3)
     assert decision.action is RetryAction.RETRY
@@ -23,6 +40,7 @@ def test_the_next_try_waits_as_long_as_the_server_asked() -> None:
     assert "42 s" in (decision.reason or "")
 
 
+@since_3_3
 def test_a_server_that_asks_for_too_much_gets_the_longest_delay() -> None:
     policy = RunwayRetryPolicy(longest=timedelta(minutes=5))
     assert policy.evaluate(RunwayServerError("busy", retry_after=86400.0), 1, 3).retry_delay == timedelta(
@@ -30,16 +48,19 @@ def test_a_server_that_asks_for_too_much_gets_the_longest_delay() -> None:
     )
 
 
+@since_3_3
 @pytest.mark.parametrize("error", [RunwayServerError("down"), ValueError("not ours")])
 def test_whatever_asks_for_no_delay_is_left_to_the_tasks_own_settings(error: Exception) -> None:
     assert RunwayRetryPolicy().evaluate(error, 1, 3).action is RetryAction.DEFAULT
 
 
+@since_3_3
 def test_it_survives_serialization() -> None:
     policy = RunwayRetryPolicy(longest=timedelta(minutes=7))
     assert RunwayRetryPolicy.deserialize(policy.serialize()).longest == timedelta(minutes=7)
 
 
+@since_3_3
 def test_a_dag_with_it_can_be_serialized() -> None:
     from airflow.sdk import DAG
     from airflow.serialization.serialized_objects import DagSerialization
