@@ -26,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-unit test-integration test-system test-2.11 python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-benchmark clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-lowest venv-benchmark clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -37,19 +37,27 @@ demo: venv ## make three videos with a real Airflow; with RUNWAY_API_KEY=... fro
 demo-ui: venv ## the same, and leave Airflow running to look at
 	@.venv/bin/python -m tests.harness.demo --ui $(FLAGS)
 
-test: test-unit test-integration test-system ## all tests, with Airflow 3.3
+test: test-unit test-integration test-story ## what tells most, with Airflow 3.3: unit, integration, one story (minutes)
 
-test-unit: venv ## the tests that need no server (seconds)
-	.venv/bin/python -m pytest tests/unit
+test-all: test-unit test-integration test-system ## all tests with Airflow 3.3 (about a quarter of an hour)
+
+test-unit: venv ## the tests that need no server
+	.venv/bin/python -m pytest tests/unit -n 2
 
 test-integration: venv ## the tests against the simulated kie.ai
 	.venv/bin/python -m pytest tests/integration $(TWO_WORKERS)
 
-test-system: venv ## the tests in a real Airflow (minutes)
+test-story: venv ## one complete story in a real Airflow: three videos
+	.venv/bin/python -m pytest tests/system/test_complete_story.py -k three_videos
+
+test-system: venv ## all tests in a real Airflow
 	.venv/bin/python -m pytest tests/system $(TWO_WORKERS)
 
 test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.11 (Python 3.11 or 3.12)
 	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/durable
+
+test-lowest: venv-lowest ## unit and integration tests with the lowest versions that are supported (Python 3.11 or 3.12)
+	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(TWO_WORKERS)
 
 chaos: venv ## kill all processes of a real Airflow at random, and count charges and videos (half an hour)
 	@.venv/bin/python -m tests.chaos $(FLAGS)
@@ -75,12 +83,18 @@ pins: venv ## resolve the pinned packages anew
 	        pyproject.toml --extra simulator --group dev $(PINS)/$$pins.in \
 	        --output-file $(PINS)/$$pins.txt || exit 1; \
 	done
+	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
+	    --resolution lowest-direct --exclude-newer 2025-05-20 \
+	    pyproject.toml --extra simulator $(PINS)/lowest.in --output-file $(PINS)/lowest.txt
 
 venv:
 	@$(PYTHON) $(PINS)/install.py .venv $(PINS)/airflow-3.3.txt
 
 venv-2.11:
 	@$(PYTHON_2.11) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
+
+venv-lowest:
+	@$(PYTHON_2.11) $(PINS)/install.py .venv-lowest $(PINS)/lowest.txt
 
 # Whether there is a Python for it.
 python-2.11:
@@ -90,7 +104,7 @@ venv-benchmark:
 	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt
 
 clean: ## remove everything that these commands have made
-	for environment in .venv .venv-2.11 .venv-benchmark; do \
+	for environment in .venv .venv-2.11 .venv-lowest .venv-benchmark; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
 	rm -rf .demo .chaos .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -475,7 +475,7 @@ def _policy(
         asked = error.retry_after if isinstance(error, RunwayError) else None
         return pauses.setdefault(state.attempt_number, backoff(state.attempt_number, asked))
 
-    # tenacity has its own `stop_before_delay` since 8.3 only; Airflow takes any from 8.0 on.
+    # Airflow takes any tenacity from 8.0 on; `stop_before_delay` and `upcoming_sleep` came later.
     def would_take_too_long(state: tenacity.RetryCallState) -> bool:
         return (state.seconds_since_start or 0.0) + pause(state) >= patience
 
@@ -483,7 +483,7 @@ def _policy(
         log(
             "%s Trying again in %.0f s.",
             state.outcome.exception() if state.outcome else "",
-            state.upcoming_sleep,
+            pause(state),
         )
 
     return {

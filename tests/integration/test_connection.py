@@ -47,6 +47,7 @@ Connect = Callable[..., str]
 def test_the_host_is_the_base_url(connect: Connect, fields: dict[str, Any], base_url: str) -> None:
     hook = RunwayHook(connect(**fields))
     assert hook.settings.base_url == base_url
+    hook.get_conn()
     assert hook.url_from_endpoint("/api/v1/chat/credit") == f"{base_url}/api/v1/chat/credit"
 
 

@@ -21,9 +21,10 @@ REPOSITORY = os.path.dirname(os.path.dirname(HERE))
 PYTHONS = {
     "airflow-3.3.txt": ((3, 11), (3, 15)),
     "airflow-2.11.txt": ((3, 11), (3, 13)),
+    "lowest.txt": ((3, 11), (3, 13)),
     "benchmark.txt": ((3, 11), (3, 15)),
 }
-# What would make pip install somewhere else, or Python see packages that are not pinned.
+# What would make pip install somewhere else or uncompiled, or Python see packages that are not pinned.
 LEAKING = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -32,6 +33,7 @@ LEAKING = (
     "PIP_USER",
     "PIP_REQUIRE_VIRTUALENV",
     "UV_TARGET",
+    "PYTHONDONTWRITEBYTECODE",
 )
 
 
@@ -120,6 +122,9 @@ def install(environment, pins, variables):
         print("Installing with pip instead, which takes a few minutes.", flush=True)
         call([*pip, "--requirement", pins], variables)
         call(pip + build, variables)
+    # pip leaves it to the first import, which is not allowed to where PYTHONDONTWRITEBYTECODE is set: every
+    # process of Airflow would then compile all of it anew. What is compiled already is left as it is.
+    try_call([python, "-m", "compileall", "-q", "-q", "-j", "0", os.path.join(environment, "lib")], variables)
 
 
 def fingerprint(pins):

@@ -1,4 +1,4 @@
-"""One Airflow and one simulated kie.ai for all system tests, and runs of DAGs in them."""
+"""One Airflow for all system tests of a process, the simulated kie.ai, and runs of DAGs in them."""
 
 from __future__ import annotations
 
@@ -16,37 +16,71 @@ from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
 from tests.harness.processes import REPOSITORY
 
+HERE = Path(__file__).parent
 EXAMPLES = REPOSITORY / "example_dags"
 
 
-@pytest.fixture(scope="session")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSimulator]:
-    """A simulated kie.ai, ten times as fast as the real one, whose videos are all the same small clip."""
-    folder = tmp_path_factory.mktemp("simulator")
-    with LocalSimulator(folder, options=["--speed", "10", "--no-render"]) as simulator:
-        yield simulator
+#: What no file and no log may hold.
+API_KEY = "sk-durable-71c0ffee42d00d99"
+WEBHOOK_KEY = "whsec-durable-5ca1ab1e0ddba11"
+
+
+@dataclass(frozen=True)
+class Simulators:
+    """The simulated kie.ai of most tests, and that of the tests that kill workers, which has keys of its own."""
+
+    quick: LocalSimulator
+    with_keys: LocalSimulator
 
 
 @pytest.fixture(scope="session")
-def airflow(simulator: LocalSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    """A running Airflow that knows the examples, and the complete story once more as ``quick_story``.
+def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]:
+    """One ten times as fast as the real one; one that takes its time, so that there is something to interrupt.
 
-    That one differs in its ``poke_interval`` alone: by default no look comes before the real service could
-    have a video ready, which is long after this simulator has.
+    The videos of both are all the same small clip.
     """
-    dags = tmp_path_factory.mktemp("dags") / "example_dags"
-    shutil.copytree(EXAMPLES, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    keys = ["--speed", "4", "--no-render", "--api-key", API_KEY, "--webhook-key", WEBHOOK_KEY]
+    with (
+        LocalSimulator(tmp_path_factory.mktemp("quick"), options=["--speed", "10", "--no-render"]) as quick,
+        LocalSimulator(tmp_path_factory.mktemp("with-keys"), options=keys) as with_keys,
+    ):
+        yield Simulators(quick, with_keys)
+
+
+@pytest.fixture(scope="session")
+def simulator(simulators: Simulators) -> LocalSimulator:
+    """The simulated kie.ai behind ``runway_default``."""
+    return simulators.quick
+
+
+@pytest.fixture(scope="session")
+def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """The running Airflow of all files: it knows the DAGs of each, and notices soon that a worker is dead.
+
+    It knows the complete story once more as ``quick_story``, which differs in its ``poke_interval`` alone: by
+    default no look comes before the real service could have a video ready, which is long after this simulator
+    has.
+    """
+    dags = tmp_path_factory.mktemp("dags")
+    for folder in (EXAMPLES, HERE / "durable_dags", HERE / "direct_start_dags"):
+        shutil.copytree(folder, dags / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     story = (EXAMPLES / "complete_story.py").read_text()
     quick = story.replace('dag_id="complete_story"', 'dag_id="quick_story"').replace(
         "deferrable=True", "deferrable=True, poke_interval=2"
     )
     assert quick.count("quick_story") == 1
     assert quick.count("poke_interval=2") == 3
-    (dags / "quick_story.py").write_text(quick)
+    (dags / "example_dags" / "quick_story.py").write_text(quick)
+    keys = simulators.with_keys.connection
+    keys |= {"password": API_KEY, "extra": {**keys["extra"], "webhook_hmac_key": WEBHOOK_KEY}}
     with LocalAirflow(
         tmp_path_factory.mktemp("airflow"),
         dags_folder=dags,
-        connections={"runway_default": simulator.connection},
+        connections={"runway_default": simulators.quick.connection, "runway_with_keys": keys},
+        config={
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+        },
     ) as airflow:
         yield airflow
 

@@ -19,37 +19,18 @@ import requests
 
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
+from tests.system.conftest import API_KEY, WEBHOOK_KEY, Simulators
 
 pytestmark = pytest.mark.timeout(600)
 
-API_KEY = "sk-durable-71c0ffee42d00d99"
-WEBHOOK_KEY = "whsec-durable-5ca1ab1e0ddba11"
 CREATION = "/api/v1/runway/generate"
 UNKNOWN = "RunwaySubmissionUnknownError"
 
 
 @pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSimulator]:
-    """A simulated kie.ai that takes its time, so that there is something to interrupt."""
-    options = ["--speed", "4", "--no-render", "--api-key", API_KEY, "--webhook-key", WEBHOOK_KEY]
-    with LocalSimulator(tmp_path_factory.mktemp("durable-simulator"), options=options) as simulator:
-        yield simulator
-
-
-@pytest.fixture(scope="module")
-def airflow(simulator: LocalSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    """An Airflow of its own, which notices soon that a worker is dead."""
-    extra = {**simulator.connection["extra"], "webhook_hmac_key": WEBHOOK_KEY}
-    with LocalAirflow(
-        tmp_path_factory.mktemp("durable-airflow"),
-        dags_folder=Path(__file__).with_name("durable_dags"),
-        connections={"runway_default": {**simulator.connection, "password": API_KEY, "extra": extra}},
-        config={
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-        },
-    ) as airflow:
-        yield airflow
+def simulator(simulators: Simulators) -> LocalSimulator:
+    """The simulated kie.ai that these DAGs' connection leads to."""
+    return simulators.with_keys
 
 
 @dataclass

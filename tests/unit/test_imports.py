@@ -195,7 +195,7 @@ def test_whatever_is_imported_is_declared_or_comes_with_what_is_declared() -> No
             # Only pytest loads the plugin for it.
             also = simulator | {"pytest"} if folder.name == "simulator" else set()
             if folder.name == "hooks":
-                # aiohttp brings the first before Python 3.11; a web server that asks for the form, the others.
+                # aiohttp brings the first before Python 3.11; a web server that asks for the form, the rest.
                 also |= {"async-timeout", "flask-appbuilder", "wtforms"}
             assert imported_from_outside(folder) <= at_hand | also, folder.name
     assert {"tenacity", "aiohttp", "asgiref", "urllib3"} <= imported_from_outside(PACKAGE / "hooks"), (

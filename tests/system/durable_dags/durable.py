@@ -12,7 +12,12 @@ except ImportError:  # Airflow 2.11
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 
-DEFAULTS = {"retries": 3, "retry_delay": timedelta(seconds=1), "poll_interval": 1}
+DEFAULTS = {
+    "runway_conn_id": "runway_with_keys",
+    "retries": 3,
+    "retry_delay": timedelta(seconds=1),
+    "poll_interval": 1,
+}
 PARAMS = {"prompt": "A lighthouse"}
 
 with DAG("submit_only", schedule=None, params=PARAMS, default_args=DEFAULTS):
