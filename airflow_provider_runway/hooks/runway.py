@@ -470,20 +470,21 @@ def _policy(
 ) -> dict[str, Any]:
     pauses: dict[int, float] = {}
 
-    def pause(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
+    def pause(retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
         asked = error.retry_after if isinstance(error, RunwayError) else None
-        return pauses.setdefault(state.attempt_number, backoff(state.attempt_number, asked))
+        return pauses.setdefault(retry_state.attempt_number, backoff(retry_state.attempt_number, asked))
 
-    # Airflow takes any tenacity from 8.0 on; `stop_before_delay` and `upcoming_sleep` came later.
-    def would_take_too_long(state: tenacity.RetryCallState) -> bool:
-        return (state.seconds_since_start or 0.0) + pause(state) >= patience
+    # Airflow takes any tenacity from 8.0 on, which gives `retry_state` by this name; `stop_before_delay` and
+    # `upcoming_sleep` came later.
+    def would_take_too_long(retry_state: tenacity.RetryCallState) -> bool:
+        return (retry_state.seconds_since_start or 0.0) + pause(retry_state) >= patience
 
-    def say(state: tenacity.RetryCallState) -> None:
+    def say(retry_state: tenacity.RetryCallState) -> None:
         log(
             "%s Trying again in %.0f s.",
-            state.outcome.exception() if state.outcome else "",
-            pause(state),
+            retry_state.outcome.exception() if retry_state.outcome else "",
+            pause(retry_state),
         )
 
     return {

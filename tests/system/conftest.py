@@ -27,7 +27,7 @@ WEBHOOK_KEY = "whsec-durable-5ca1ab1e0ddba11"
 
 @dataclass(frozen=True)
 class Simulators:
-    """The simulated kie.ai of most tests, and that of the tests that kill workers, which has keys of its own."""
+    """The simulated kie.ai of most tests, and one with keys of its own, for those that kill workers."""
 
     quick: LocalSimulator
     with_keys: LocalSimulator
@@ -35,7 +35,7 @@ class Simulators:
 
 @pytest.fixture(scope="session")
 def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]:
-    """One ten times as fast as the real one; one that takes its time, so that there is something to interrupt.
+    """One ten times as fast as the real one, and one that takes its time, so that it can be interrupted.
 
     The videos of both are all the same small clip.
     """
