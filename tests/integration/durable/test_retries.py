@@ -9,8 +9,10 @@ import pytest
 from airflow.exceptions import AirflowFailException
 
 from airflow_provider_runway.exceptions import (
+    RunwayError,
     RunwayServerError,
     RunwaySubmissionUnknownError,
+    RunwayTaskCreditsError,
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
 )
@@ -217,16 +219,27 @@ def test_a_retry_after_a_failed_generation_makes_a_new_one(
     assert len(runway_simulator.creations) == 2
 
 
-def test_a_generation_that_was_rejected_while_the_worker_was_dead_is_not_paid_for_again(
-    life: Callable[..., Life], killed_at: Callable[[str], None], runway_simulator: Simulator
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"kind": "moderation"}, RunwayTaskRejectedError),
+        ({"kind": "upstream_failure", "msg": "Credits insufficient"}, RunwayTaskCreditsError),
+    ],
+)
+def test_a_generation_that_would_fail_again_is_not_paid_for_again_after_the_worker_died(
+    fault: dict[str, str],
+    kind: type[RunwayError],
+    life: Callable[..., Life],
+    killed_at: Callable[[str], None],
+    runway_simulator: Simulator,
 ) -> None:
-    runway_simulator.add_fault("moderation", CREATION)
+    runway_simulator.add_fault(path=CREATION, **fault)
     task = life(wait_for_completion=True)
     killed_at("while waiting")
     with pytest.raises(Killed):
         task.run()
     runway_simulator.advance(3600)
-    with pytest.raises(RunwayTaskRejectedError):
+    with pytest.raises(kind):
         task.run()
     assert len(runway_simulator.creations) == 1
 
