@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import warnings
@@ -17,7 +18,7 @@ import pytest
 
 import airflow_provider_runway
 from airflow_provider_runway import compat
-from tests.versions import AIRFLOW
+from tests.versions import AIRFLOW, DAG
 
 PACKAGE = Path(airflow_provider_runway.__file__).parent
 MODULES = [
@@ -210,3 +211,13 @@ def test_every_name_of_compat_is_where_it_is_said_to_be_and_is_not_deprecated_th
         assert compat.__getattr__(name) is not None
     said = [str(warning.message) for warning in caught if issubclass(warning.category, DeprecationWarning)]
     assert not [text for text in said if name in text]
+
+
+EXAMPLES = PACKAGE.parent / "example_dags"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_can_be_read_by_this_airflow(path: Path) -> None:
+    dags = [value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)]
+    assert [dag.dag_id for dag in dags] == [path.stem]
+    assert dags[0].tasks
