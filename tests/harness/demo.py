@@ -113,7 +113,8 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
             )
             running.enter_context(simulator)
             print(f"A simulated kie.ai answers at {simulator.url} (no key, no cost).")
-            connection = simulator.connection
+            extra = {**simulator.connection["extra"], "speed": SIMULATOR_SPEED}
+            connection = {**simulator.connection, "extra": extra}
         print("Starting Airflow ...", flush=True)
         airflow = LocalAirflow(
             folder / "airflow",
