@@ -8,6 +8,7 @@ a video that is already paid for is not given up because a look-up failed.
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timezone
 
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
@@ -237,11 +238,12 @@ class Poller:
         usual = self._durations.usual(kind, self.speed)
         age, last = ((moment - self._not_before) * self.speed for moment in (now, self._looked_at))
         # There is no look before it can be ready, so the first one counts from then on.
-        since = max(last, usual.earliest)
-        pause = seconds_to_next_look(usual, since)
-        if age - since <= _CLOSE * pause:
-            # It became ready between the two looks; after a long pause, rather towards its end.
-            self._durations.record(kind, age - min(age - last, 3 * pause) / 2, self.speed)
+        since = usual.earliest if last < usual.earliest <= age else last
+        gap, likely = age - since, max(since, usual.earliest)
+        if gap <= _CLOSE * (usual.next_look(likely) - likely):
+            # Somewhere in between; what the first look finds may have been ready before it was expected.
+            begin = max(last, since - gap / 2)
+            self._durations.record(kind, random.uniform(begin, age), self.speed)
 
     def _tolerated_for(self, what: str, now: float) -> float:
         return now - self.since.setdefault(what, now)

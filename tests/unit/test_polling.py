@@ -288,7 +288,7 @@ def test_the_pause_adapts_to_the_kind_of_task_and_its_age() -> None:
     aleph = poller(model="aleph", kind="aleph", durations=Durations())
     for wait in (video, aleph):
         wait.on_task(task(TaskState.GENERATING), young)
-    assert 2 <= video.next_delay(young) <= 3
+    assert 2 <= video.next_delay(young) <= 4
     assert video.next_delay(young) < video.next_delay(old)
     assert aleph.next_delay(young) > video.next_delay(young)
     assert aleph.next_delay(old) > video.next_delay(old)
