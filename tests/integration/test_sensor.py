@@ -212,7 +212,7 @@ def test_a_rejected_key_fails_it_at_once(
 ) -> None:
     connect(host=recorder.url)
     recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
-    with pytest.raises(RunwayAuthenticationError, match="Unauthorized"):
+    with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
         run(sensor("task-1", **arguments), context)
     assert len(recorder.requests) == 1
 
