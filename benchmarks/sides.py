@@ -71,14 +71,16 @@ def floor(
         if not shared:
             shared.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50, ssl=context)))
         pauses = iter(schedule.get(round(10 * (task.ready_at - task.created_at)), ()))
-        if not interval:
-            await asyncio.sleep(next(pauses, 0.0))
+        # From when a look was due, not from its answer: else looks that once came together stay together, and
+        # are the cheaper for it.
+        due = time.monotonic() + (0.0 if interval else next(pauses, 0.0))
         while True:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             async with shared[0].get(url, params={"taskId": task.id}) as response:
                 answer = json.loads(await response.read())
             if answer["data"]["state"] == "success":
                 return answer
-            await asyncio.sleep(interval or next(pauses, 2.0))
+            due += interval or next(pauses, 2.0)
 
     return wait
 
