@@ -334,7 +334,7 @@ def test_test_connection_says_what_is_wrong_at_once(
 def test_a_rejected_key_is_an_authentication_error(
     connect: Connect, recorder: Recorder, pauses: list[float]
 ) -> None:
-    recorder.answer = lambda request: envelope(None, 401, "Unauthorized")
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
     with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
         RunwayHook(connect(host=recorder.url)).get_credits()
     assert len(recorder.requests) == 1

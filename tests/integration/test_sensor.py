@@ -211,7 +211,7 @@ def test_a_rejected_key_fails_it_at_once(
     recorder: Recorder, connect: Callable[..., str], context: Any, arguments: dict[str, Any]
 ) -> None:
     connect(host=recorder.url)
-    recorder.answer = lambda request: envelope(None, 401, "Unauthorized")
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
     with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
         run(sensor("task-1", **arguments), context)
     assert len(recorder.requests) == 1

@@ -233,7 +233,7 @@ def test_a_deadline_that_passed_while_no_triggerer_ran_still_finds_the_video(
 
 def test_a_rejected_key_ends_the_wait_at_once(recorder: Recorder, connect: Callable[..., str]) -> None:
     connect(host=recorder.url)
-    recorder.answer = lambda request: envelope(None, 401, "Unauthorized")
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
     with pytest.raises(RunwayAuthenticationError, match="You do not have access permissions"):
         run(RunwayTaskTrigger("task-1")).result()
     assert len(recorder.requests) == 1
