@@ -103,16 +103,6 @@ def get_provider_info() -> dict[str, Any]:
                         "https://kieai.redpandaai.co, kie.ai's host for uploads.",
                         "schema": {"type": ["string", "null"]},
                     },
-                    "callback_base_url": {
-                        "label": "Callback base URL",
-                        "description": "Public address under which kie.ai reaches your Airflow.",
-                        "schema": {"type": ["string", "null"]},
-                    },
-                    "webhook_hmac_key": {
-                        "label": "Webhook key",
-                        "description": "The secret that signs kie.ai's callbacks, if your account has one.",
-                        "schema": {"type": ["string", "null"], "format": "password"},
-                    },
                 },
             }
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from airflow_provider_runway.api import dedicated, market, values
@@ -37,6 +38,41 @@ class Dialect(Protocol):
 
 
 DIALECTS: dict[str, Dialect] = {"dedicated": dedicated, "market": market}
+
+
+class Search:
+    """
+    Asks for a task in one generation of the API after the other: a connection's ``api`` can be changed while
+    videos are on their way, and an ID is known only to the generation that made it.
+
+    :param api: The connection's generation, which is asked first.
+    :param found_in: The generation that knew the task before, if one did: then it alone is asked.
+    """
+
+    def __init__(self, api: str, found_in: str | None = None) -> None:
+        self._apis = (found_in,) if found_in else (api, *(other for other in DIALECTS if other != api))
+        self._error: RunwayError | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the generations to ask, for as long as the ones before do not know the task."""
+        for api in self._apis:
+            if self._error is None or isinstance(self._error, RunwayTaskNotFoundError):
+                yield api
+
+    def failed(self, error: RunwayError) -> None:
+        """
+        Take the failure of a look-up.
+
+        :param error: Why the generation that was yielded last gave no task.
+        """
+        # That the other one is out of order says nothing of the task; that it is not there, or does not like
+        # the request, leaves what the first one said.
+        if self._error is None or error.repeat_lookup:
+            self._error = error
+
+    def result(self) -> RunwayError:
+        """Return why no task was found."""
+        return self._error or RunwayTaskNotFoundError("nobody was asked")
 
 
 def check_lookup(runway_task_id: Any, model: Any) -> None:

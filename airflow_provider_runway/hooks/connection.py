@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ class RunwaySettings:
     :param max_lookups_per_second: At most so many look-ups a second from one triggerer; 0 means no cap.
     :param speed: How many times as fast as the real service the one is that the host leads to, a simulator.
     :param http_extras: The extras meant for the HTTP provider's hooks.
+    :param unknown_extras: The names of extras that nobody knows.
     """
 
     conn_id: str
@@ -53,6 +55,7 @@ class RunwaySettings:
     max_lookups_per_second: float = MAX_LOOKUPS_PER_SECOND
     speed: float = 1.0
     http_extras: dict[str, Any] = field(default_factory=dict, repr=False)
+    unknown_extras: tuple[str, ...] = ()
 
     @classmethod
     def from_connection(cls, connection: Any) -> RunwaySettings:
@@ -87,6 +90,7 @@ class RunwaySettings:
             max_lookups_per_second=_rate(conn_id, extras.get("max_lookups_per_second")),
             speed=_speed(conn_id, extras.get("speed")),
             http_extras=_http_extras(conn_id, extras),
+            unknown_extras=tuple(sorted(map(str, extras.keys() - _EXTRAS))),
         )
 
     @property
@@ -121,7 +125,9 @@ class RunwaySettings:
         proxies = self.http_extras.get("proxies", self.http_extras.get("proxy"))
         if not proxies and self.http_extras.get("trust_env", True):
             proxies = get_environ_proxies(url)
-        return select_proxy(url, proxies or {})
+        proxy = select_proxy(url, proxies or {})
+        # One without a scheme is common, and means http.
+        return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
     def ssl_context(self) -> ssl.SSLContext | bool:
         """Return what to check certificates with: the same trust as the synchronous hook's. Reads files."""
@@ -174,6 +180,35 @@ class RunwaySettings:
             raise RunwayValidationError(
                 f"{', or '.join(named)}: must be a readable file of certificates ({error}). Nothing was sent."
             ) from None
+
+    def check_proxies(self) -> None:
+        """
+        Read the proxies that the connection or the environment names, before any request needs them.
+
+        :raises RunwayValidationError: one that is no proxy; its password is not shown.
+        """
+        by_extra = next((name for name in ("proxies", "proxy") if self.http_extras.get(name)), None)
+        what = f"extra {by_extra!r}" if by_extra else "proxy of the environment"
+        for url in (self.base_url, self.upload_host):
+            proxy = self.proxy_for(url)
+            if proxy is None:
+                continue
+            try:
+                parts = urlsplit(proxy)
+                good = parts.hostname and parts.port != 0 and not any(map(str.isspace, proxy))
+            except ValueError:
+                good = False
+            if not good:
+                raise RunwayValidationError(_wrong(self.conn_id, what, proxy, _PROXY_RULE))
+
+    def strange_extras(self) -> str:
+        """Return what to say of extras that nobody knows; empty where there are none."""
+        said = []
+        for name in self.unknown_extras:
+            near = get_close_matches(name, _EXTRAS, n=1)
+            meant = f"; {near[0]!r} may be meant" if near else ""
+            said.append(f"Connection {self.conn_id!r} has the extra {name!r}, which nobody knows{meant}.")
+        return " ".join(said)
 
     def http_connection(self) -> Connection:
         """Return a connection for the HTTP provider's hook, without what it would send as a header."""
@@ -338,4 +373,11 @@ _HTTP_EXTRAS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "verify_ssl": (_switch_or_path, "must be true, false or the path of a file of authorities"),
     "max_redirects": (_count, "must be a whole number"),
     "trust_env": (_switch, _SWITCH_RULE),
+}
+
+#: All extras that mean something, or will once callbacks are received.
+_EXTRAS = {
+    *("api", "timeout", "max_lookups_per_second", "speed", "upload_host"),
+    *("callback_base_url", "webhook_hmac_key"),
+    *_HTTP_EXTRAS,
 }

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import tenacity
 from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
@@ -35,7 +35,7 @@ from airflow_provider_runway.exceptions import (
     RunwayValidationError,
 )
 from airflow_provider_runway.files import download, storage
-from airflow_provider_runway.hooks import transport
+from airflow_provider_runway.hooks import bodies, transport
 from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, USER_AGENT, RunwaySettings
 from airflow_provider_runway.hooks.connection_form import form_behaviour, form_widgets
 from airflow_provider_runway.waiting.backoff import backoff
@@ -70,7 +70,11 @@ class RunwayHook(HttpHook):
     default_conn_name = DEFAULT_CONN_ID
     conn_type = "runway"
     hook_name = "Runway (kie.ai)"
-    default_headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+    default_headers = {
+        "User-Agent": USER_AGENT,
+        "Accept": "application/json",
+        "Accept-Encoding": bodies.ACCEPTED,
+    }
     # Airflow before 3.2 asks the hook class for its connection form.
     get_ui_field_behaviour = staticmethod(form_behaviour)
     get_connection_form_widgets = staticmethod(form_widgets)
@@ -83,6 +87,8 @@ class RunwayHook(HttpHook):
         )
         self.runway_conn_id = runway_conn_id
         self.patience = patience
+        #: The generation of the API in which each task was found, by Runway task ID.
+        self.found_in: dict[str, str] = {}
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Connection:
@@ -119,7 +125,7 @@ class RunwayHook(HttpHook):
         """
         if callback_url:
             check_url("callback_url", callback_url)
-        path, body = self.settings.dialect.creation(request, callback_url or None)
+        path, body = answers.DIALECTS[self._generation_for(request)].creation(request, callback_url or None)
 
         def create() -> str:
             # A connection of its own: one kept alive may be closed by the server just as the request is sent,
@@ -154,6 +160,21 @@ class RunwayHook(HttpHook):
                 "this task to submit it anew.",
                 code=error.code,
             ) from error
+
+    def prepare(self, request: RunwayRequest) -> None:
+        """
+        Find out which generation of the API a request belongs to, which is free: an extension to the one that
+        made its parent.
+
+        :param request: What is to be created.
+        """
+        parent = getattr(request, "parent_task_id", None)
+        if parent is not None and parent not in self.found_in:
+            try:
+                self._look_up(parent, request.model)
+            except RunwayError as error:
+                # kie.ai says itself what is wrong with the parent, if anything is.
+                self.log.info("The video to extend cannot be looked up: %s", error)
 
     def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
         """
@@ -307,12 +328,19 @@ class RunwayHook(HttpHook):
             raise error.explain(after=f"Downloading {video_url} has failed.") from None
 
     def test_connection(self) -> tuple[bool, str]:
-        """Read the remaining credits, which is free, and say whether the connection works."""
-        self.patience = 0.0
+        """
+        Read the remaining credits, which is free, and say whether the connection works; it does not where it
+        has an extra that nobody knows.
+        """
+        patience, self.patience = self.patience, 0.0
         try:
-            return True, f"The API key works: {self.get_credits():g} credits left."
+            works = f"The API key works: {self.get_credits():g} credits left."
+            strange = self.settings.strange_extras()
+            return (False, f"{strange} {works}") if strange else (True, works)
         except Exception as error:
             return False, str(error)
+        finally:
+            self.patience = patience
 
     def _is_outdated(self) -> bool:
         """Return whether the connection has changed; if so, it is read anew from here on."""
@@ -329,16 +357,30 @@ class RunwayHook(HttpHook):
 
     def _look_up(self, runway_task_id: str, model: str) -> RunwayTask:
         answers.check_lookup(runway_task_id, model)
-        dialect = self.settings.dialect
+        search = answers.Search(self.settings.api, self.found_in.pop(runway_task_id, None))
         try:
-            return answers.read_task(
-                dialect,
-                *self._send("GET", dialect.lookup(model), params={"taskId": runway_task_id}),
-                runway_task_id=runway_task_id,
-                model=model,
-            )
+            for api in search:
+                try:
+                    task = answers.read_task(
+                        answers.DIALECTS[api],
+                        *self._send(
+                            "GET", answers.DIALECTS[api].lookup(model), params={"taskId": runway_task_id}
+                        ),
+                        runway_task_id=runway_task_id,
+                        model=model,
+                    )
+                except RunwayError as error:
+                    search.failed(error)
+                else:
+                    self.found_in[runway_task_id] = api
+                    return task
+            raise search.result()
         except RunwayError as error:
             raise answers.explain_lookup(error, runway_task_id) from None
+
+    def _generation_for(self, request: RunwayRequest) -> str:
+        self.prepare(request)
+        return self.found_in.get(getattr(request, "parent_task_id", ""), self.settings.api)
 
     def _send(
         self,
@@ -358,10 +400,11 @@ class RunwayHook(HttpHook):
                 url,
                 timeout=self.settings.timeout,
                 allow_redirects=False,
+                stream=True,
                 **transport.connection_first(session),
                 **kwargs,
             ) as response:
-                body = self.settings.redact(response.content)
+                body = self.settings.redact(transport.bounded_body(response))
                 return response.status_code, body, response.headers.get("Retry-After")
         except (InvalidURL, InvalidSchema) as error:
             # requests itself finds fault with a URL or a proxy's, before it sends anything.
@@ -372,10 +415,10 @@ class RunwayHook(HttpHook):
         except (RequestException, HTTPError, ValueError) as error:
             if transport.was_never_connected(error):
                 raise RunwayNotConnectedError(
-                    f"no connection to {base_url or self.base_url}: {error}"
+                    f"no connection to {base_url or self.base_url}: {error}{transport.hint(error)}"
                 ) from error
             raise RunwayUnreadableAnswerError(
-                f"no answer from {base_url or self.base_url}: {error}"
+                f"no answer from {base_url or self.base_url}: {error}{transport.hint(error)}"
             ) from error
 
     def _repeat(
@@ -426,6 +469,18 @@ class RunwayAsyncHook(HttpAsyncHook):
 
         return await sessions.is_outdated(session, load_settings)
 
+    async def config(self) -> NoReturn:
+        """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
+        raise NotImplementedError("RunwayAsyncHook sends look-ups alone: await its get_task().")
+
+    async def run(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
+        await self.config()
+
+    def session(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
+        raise NotImplementedError("RunwayAsyncHook sends look-ups alone: use its shared_session().")
+
     async def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
         """
         Return what kie.ai says of a task, without waiting for it.
@@ -462,6 +517,7 @@ def load_settings(conn_id: str) -> RunwaySettings:
         raise RunwayServerError(f"Connection {conn_id!r} cannot be read now: {error}") from error
     settings = RunwaySettings.from_connection(connection)
     settings.check_certificates()
+    settings.check_proxies()
     return settings
 
 

@@ -14,8 +14,10 @@ from asgiref.sync import sync_to_async
 from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.tasks import RunwayTask
 from airflow_provider_runway.exceptions import RunwayError, RunwayServerError, RunwayUnreadableAnswerError
+from airflow_provider_runway.hooks import bodies
 from airflow_provider_runway.hooks.connection import USER_AGENT, RunwaySettings
 from airflow_provider_runway.hooks.pacing import Pacer
+from airflow_provider_runway.hooks.transport import hint
 
 #: Open connections to the API from one event loop.
 MAX_CONNECTIONS = 50
@@ -23,10 +25,14 @@ MAX_CONNECTIONS = 50
 
 @dataclass
 class LastAnswer:
-    """What was answered last. While a video is being made, it is the same each time: it need not be read."""
+    """
+    What was answered last, and by which generation of the API. While a video is being made, the answer is the
+    same each time: it need not be read.
+    """
 
     body: bytes = b""
     task: RunwayTask | None = None
+    found_in: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,27 +71,46 @@ class RunwaySession:
         :param last: What was answered to this look-up before; is brought up to date.
         :raises RunwayError: the look-up failed; the class says why.
         """
-        dialect = self.settings.dialect
+        last = last or LastAnswer()
+        search = answers.Search(self.settings.api, last.found_in)
+        for api in search:
+            try:
+                task = await self._look_up_in(answers.DIALECTS[api], runway_task_id, model, patience, last)
+            except RunwayError as error:
+                search.failed(error)
+            else:
+                last.found_in = api
+                return task
+        last.found_in = None
+        raise answers.explain_lookup(search.result(), runway_task_id)
+
+    async def _look_up_in(
+        self,
+        dialect: answers.Dialect,
+        runway_task_id: str,
+        model: str,
+        patience: float | None,
+        last: LastAnswer,
+    ) -> RunwayTask:
         try:
             await self.pacer.take_turn(patience)
         except asyncio.TimeoutError:
-            late = RunwayServerError("no turn in time: the rate of look-ups is limited")
-            raise answers.explain_lookup(late, runway_task_id) from None
+            raise RunwayServerError("no turn in time: the rate of look-ups is limited") from None
         try:
             status, body, retry_after = await self._get(
                 dialect.lookup(model), {"taskId": runway_task_id}, patience
             )
-            if last is None or last.task is None or (status, body) != (200, last.body):
+            if last.task is None or (status, body) != (200, last.body):
                 task = answers.read_task(
                     dialect, status, body, retry_after, runway_task_id=runway_task_id, model=model
                 )
-                if last is not None and status == 200:
+                if status == 200:
                     last.body, last.task = body, task
             else:
                 task = last.task
         except RunwayError as error:
             self.pacer.told(error)
-            raise answers.explain_lookup(error, runway_task_id) from None
+            raise
         finally:
             self.pacer.end_turn()
         self.pacer.told(None)
@@ -107,12 +132,26 @@ class RunwaySession:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                body = self.settings.redact(await response.read())
+                body = self.settings.redact(await _bounded_body(response))
                 return response.status, body, response.headers.get("Retry-After")
         # Before Python 3.11, asyncio's TimeoutError is one of its own.
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            said = f"{type(error).__name__} {error}".strip()
+            said = f"{type(error).__name__} {error}".strip() + hint(error)
             raise RunwayUnreadableAnswerError(f"no answer from {self.settings.base_url}: {said}") from error
+
+
+async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
+    if 300 <= response.status < 400:
+        # As in a worker, where nothing is left of it: a redirect is no answer of kie.ai.
+        return b""
+    body = await response.content.read(bodies.LONGEST + 1)
+    while not response.content.at_eof() and len(body) <= bodies.LONGEST:
+        body += await response.content.read(bodies.LONGEST + 1 - len(body))
+    if len(body) > bodies.LONGEST:
+        # What is left of it is not to be read when the connection is given back.
+        response.close()
+        raise bodies.too_long()
+    return bodies.unpacked(body, response.headers.get("Content-Encoding"))
 
 
 class _Shared:
@@ -181,13 +220,18 @@ async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySe
     client = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
         cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
         # A timer for each piece of an answer would cost more than it finds out sooner.
         timeout=aiohttp.ClientTimeout(total=connect + read, sock_connect=connect),
     )
     return RunwaySession(
         settings=settings,
         client=client,
-        headers={"Authorization": f"Bearer {settings.api_key}", "User-Agent": USER_AGENT},
+        headers={
+            "Authorization": f"Bearer {settings.api_key}",
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": bodies.ACCEPTED,
+        },
         proxy=settings.proxy_for(settings.base_url),
         pacer=Pacer(per_second=settings.max_lookups_per_second, at_once=MAX_CONNECTIONS),
     )

@@ -1,15 +1,16 @@
-"""What the worker's hook adds to ``requests``: the key, and whether a request was ever sent."""
+"""What the worker's hook adds to ``requests``: the key, bounded answers, whether a request was ever sent."""
 
 from __future__ import annotations
 
 import ssl
 from typing import Any
 
-from requests import PreparedRequest, Session
+from requests import PreparedRequest, Response, Session
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ConnectTimeout
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 
+from airflow_provider_runway.hooks import bodies
 from airflow_provider_runway.hooks.connection import RunwaySettings
 
 
@@ -54,3 +55,35 @@ def was_never_connected(error: Exception) -> bool:
     return isinstance(error, RequestsConnectionError) and isinstance(
         reason, ConnectTimeoutError | NewConnectionError
     )
+
+
+def bounded_body(response: Response) -> bytes:
+    """
+    Return the body of an answer.
+
+    :param response: A streamed answer, of which nothing was read yet.
+    :raises RunwayUnreadableAnswerError: it is too long, or cannot be unpacked.
+    """
+    body = b""
+    # `requests` has read a redirect to its end already, and it is no answer of kie.ai.
+    if response.is_redirect:
+        return body
+    # To its end, so that the connection can be used again and a short body is noticed.
+    while piece := response.raw.read(bodies.LONGEST + 1 - len(body), decode_content=False):
+        body += piece
+        if len(body) > bodies.LONGEST:
+            raise bodies.too_long()
+    return bodies.unpacked(body, response.headers.get("Content-Encoding"))
+
+
+def hint(error: Exception) -> str:
+    """
+    Return what to do about a server that does not speak TLS; empty where that is not the trouble.
+
+    :param error: Why there is no answer.
+    """
+    # OpenSSL's words for an answer in plain HTTP, in its versions.
+    plain = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "UNKNOWN_PROTOCOL")
+    if any(words in str(error) for words in plain):
+        return ". The server does not speak TLS: the address may want http:// instead of https://"
+    return ""

@@ -376,6 +376,7 @@ class RunwaySubmitOperator(BaseOperator):
         give_up_at = first_tried_at + self._timeout_seconds
         # Whatever can fail before the request leaves does so before it is noted as about to leave.
         _ = hook.settings
+        hook.prepare(request)
         while True:
             submission = None
             try:

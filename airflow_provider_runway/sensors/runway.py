@@ -84,6 +84,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.poll_interval = None if poke_interval is None else self.poke_interval
         self._poller: Poller | None = None
+        self._found_in: dict[str, str] = {}
         self._was_rescheduled = False
 
     def _direct_start(self) -> StartTriggerArgs | None:
@@ -152,6 +153,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         since = dict(self._poller.since)
         try:
             hook = RunwayHook(self.runway_conn_id, patience=0)
+            hook.found_in = self._found_in
             self._poller.speed = hook.settings.speed
             task = hook.get_task(self.runway_task_id, model=self.model)
         except RunwayError as error:

@@ -439,3 +439,109 @@ def test_every_wait_runs_at_the_connections_speed(
         with pytest.raises(RunwayError):
             RunwayTaskSensor(task_id="wait", runway_task_id="1").poke({"ti": TaskInstance()})
     assert speeds == [20.0]
+
+
+PROXIES = {
+    "the environment": lambda proxy: {"environment": {"http_proxy": proxy, "https_proxy": proxy}},
+    "an extra": lambda proxy: {"extra": {"proxies": proxy}},
+    "an extra by scheme": lambda proxy: {"extra": {"proxy": {"http": proxy, "https": proxy}}},
+}
+
+
+@pytest.fixture
+def by_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Name a proxy for a host behind it."""
+
+    def by_proxy(where: str, proxy: str) -> str:
+        for name in ("no_proxy", "NO_PROXY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        given = PROXIES[where](proxy)
+        for name, value in given.get("environment", {}).items():
+            monkeypatch.setenv(name, value)
+        return connect(host="http://kie.example", extra=given.get("extra", {}))
+
+    return by_proxy
+
+
+@pytest.mark.parametrize("where", PROXIES)
+def test_a_proxy_without_a_scheme_works_in_workers_and_in_the_triggerer(
+    by_proxy: Callable[[str, str], str], recorder: Recorder, where: str
+) -> None:
+    import asyncio
+
+    by_proxy(where, recorder.url.removeprefix("http://"))
+    recorder.answer = lambda request: envelope({"taskId": "1", "state": "generating"})
+    assert RunwayHook(patience=0).get_task("1").task_id == "1"
+    assert asyncio.run(RunwayAsyncHook(patience=0).get_task("1")).task_id == "1"
+    assert [request.path.split("/api/")[0] for request in recorder.requests] == ["http://kie.example"] * 2
+
+
+@pytest.mark.parametrize("where", PROXIES)
+@pytest.mark.parametrize("proxy", ["http://anna:pass-word@proxy:port", "anna:pass-word@", "a proxy:3128"])
+def test_a_malformed_proxy_is_refused_when_the_connection_is_read_without_its_password(
+    by_proxy: Callable[[str, str], str], where: str, proxy: str
+) -> None:
+    import asyncio
+
+    by_proxy(where, proxy)
+    for use in (
+        lambda: RunwayHook(patience=0).get_credits(),
+        lambda: asyncio.run(RunwayAsyncHook(patience=0).get_task("1")),
+    ):
+        with pytest.raises(RunwayValidationError, match="proxy") as caught:
+            use()
+        assert "pass-word" not in str(caught.value)
+        assert "runway_default" in str(caught.value)
+
+
+def test_a_server_without_tls_is_named(connect: Connect, recorder: Recorder) -> None:
+    import asyncio
+
+    connect(host=recorder.url.replace("http:", "https:"))
+    with pytest.raises(RunwayError, match="may want http://"):
+        RunwayHook(patience=0).get_credits()
+    with pytest.raises(RunwayError, match="may want http://"):
+        asyncio.run(RunwayAsyncHook(patience=0).get_task("1"))
+
+
+def test_testing_a_connection_leaves_the_hook_as_it_was(connect: Connect, recorder: Recorder) -> None:
+    hook = RunwayHook(connect(host=recorder.url), patience=7.0)
+    assert hook.test_connection()[0]
+    assert hook.patience == 7.0
+
+
+def test_an_extra_that_nobody_knows_fails_the_test_with_the_one_that_is_meant(
+    connect: Connect, recorder: Recorder
+) -> None:
+    works, said = RunwayHook(connect(host=recorder.url, extra={"timout": 5})).test_connection()
+    assert not works
+    assert "'timout'" in said
+    assert "'timeout'" in said
+
+
+def test_every_extra_of_the_form_and_of_the_pages_is_known(connect: Connect, recorder: Recorder) -> None:
+    from airflow_provider_runway.get_provider_info import get_provider_info
+
+    (form,) = get_provider_info()["connection-types"]
+    known = dict.fromkeys(form["conn-fields"], "") | {"proxies": "", "verify": "", "webhook_hmac_key": ""}
+    assert RunwayHook(connect(host=recorder.url, extra=known)).test_connection()[0]
+
+
+@pytest.mark.parametrize("used", ["run", "session", "config"])
+def test_the_asynchronous_hook_sends_nothing_in_the_ways_of_the_http_providers(
+    connect: Connect, recorder: Recorder, used: str
+) -> None:
+    import asyncio
+
+    hook = RunwayAsyncHook(connect(host=recorder.url, extra=EXTRAS))
+
+    async def use() -> None:
+        async with getattr(hook, used)():
+            pass
+
+    async def use_and_await() -> None:
+        await getattr(hook, used)()
+
+    with pytest.raises(NotImplementedError, match="RunwayAsyncHook"):
+        asyncio.run(use() if used == "session" else use_and_await())
+    assert recorder.requests == []

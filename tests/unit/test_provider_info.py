@@ -81,10 +81,9 @@ def test_the_form_shows_what_a_connection_needs_and_hides_what_it_does_not() -> 
 
 def test_every_extra_has_a_label_and_a_help_text() -> None:
     fields = CONNECTION["conn-fields"]
-    assert {"api", "callback_base_url", "webhook_hmac_key", "upload_host", "timeout"} <= set(fields)
+    assert {"api", "speed", "upload_host", "timeout"} <= set(fields)
     assert all(field["label"] and field["description"].endswith(".") for field in fields.values())
     assert fields["api"]["schema"]["enum"] == list(DIALECTS)
-    assert fields["webhook_hmac_key"]["schema"]["format"] == "password"
 
 
 def test_no_extra_has_to_be_filled_in() -> None:
