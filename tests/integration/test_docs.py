@@ -173,6 +173,7 @@ COMMANDS = {
     "RUNWAY_API_KEY=YOUR-API-KEY make demo": "dry run",  # the real one costs money
     "make chaos": "dry run",
     "make benchmark": "dry run",
+    "make test": "dry run",  # that is what is running
     "export AIRFLOW__TRIGGERER__CAPACITY=": "run, then read the option",
     "airflow pools set": "run, then read the pool",
     "pip install .": "not run: `make` installs the package in the same way before any test",
@@ -192,7 +193,12 @@ def test_the_command_works(snippet: Snippet, shell: Shell) -> None:
     way = how_to_try(snippet)
     if way == "dry run":
         command = snippet.source.strip().replace("make", f"make --dry-run -C {REPOSITORY}")
-        modules = {"chaos": "tests.chaos", "benchmark": "-m benchmarks", "demo": "tests.harness.demo"}
+        modules = {
+            "make chaos": "tests.chaos",
+            "make benchmark": "-m benchmarks",
+            "make demo": "tests.harness.demo",
+            "make test": "pytest tests/integration",
+        }
         (module,) = [module for word, module in modules.items() if word in snippet.source]
         assert module in shell.run(command)
     elif way == "run":
