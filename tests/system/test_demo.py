@@ -87,9 +87,10 @@ def demo_that_stops_early(
 ) -> subprocess.CompletedProcess[str]:
     """Run a demo that fails before it starts anything, since its port is in use at the latest."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = () if module == "tests.chaos" else ("--port", str(server.getsockname()[1]))
+        # One run alone, since two have a folder each.
+        flags = ("--notes", "with") if module == "tests.chaos" else ("--port", str(server.getsockname()[1]))
         demo = subprocess.run(
-            [sys.executable, "-m", module, "--folder", str(folder), *port],
+            [sys.executable, "-m", module, "--folder", str(folder), *flags],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -130,14 +131,15 @@ def test_a_download_is_cut_in_the_middle_and_can_be_taken_up(simulator: Simulato
     def read(**headers: str) -> bytes:
         received = b""
         with requests.get(url, headers=headers, timeout=30, stream=True) as answer:
-            assert int(answer.headers["Content-Length"]) <= len(whole)
+            length = int(answer.headers["Content-Length"])
+            assert length <= len(whole)
             chunks = answer.iter_content(4096)
-            try:
+            # Before urllib3 2, a body that is too short is no error.
+            with contextlib.suppress(requests.exceptions.ChunkedEncodingError):
                 for chunk in chunks:
                     received += chunk
-            except requests.exceptions.ChunkedEncodingError:
-                return received
-        pytest.fail("the download was not cut")
+        assert len(received) < length, "the download was not cut"
+        return received
 
     first = read()
     assert 0 < len(first) < len(whole)
