@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import mimetypes
 import secrets
+import shutil
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,50 +31,97 @@ _UPLOAD_FIELDS = ("file", "uploadPath", "fileName")
 _CHUNK = 256 * 1024
 _SECRET = secrets.token_bytes(16)
 
+#: Writes what a request sends to a path, and returns the request's fields with the file's own name.
+Receive = Callable[[web.Request, Path], Awaitable[dict[str, str]]]
+
 
 def file_routes() -> list[web.RouteDef]:
     """Return the routes that receive and serve files."""
     return [
-        web.post("/api/file-stream-upload", _upload),
+        web.post("/api/file-stream-upload", _upload(_from_form)),
+        web.post("/api/file-url-upload", _upload(_from_url)),
+        web.post("/api/file-base64-upload", _upload(_from_base64)),
         web.post("/api/v1/common/download-url", _download_url),
         web.get("/files/{path:.+}", _serve_upload),
         web.get("/results/{name}", _serve_result),
     ]
 
 
-async def _upload(request: web.Request) -> web.Response:
-    uploads = request.app[SERVICE].uploads
+def _upload(receive: Receive) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def upload(request: web.Request) -> web.Response:
+        uploads = request.app[SERVICE].uploads
+        received = uploads.target(f"partial/{secrets.token_hex(8)}")
+        try:
+            fields = await receive(request, received)
+            file_name = fields.get("fileName") or fields["file"]
+            file_path = f"kieai/000000/{fields['uploadPath'].strip('/')}/{file_name}"
+            try:
+                target = uploads.target(file_path)
+            except ValueError as error:
+                raise Refused(400, str(error)) from None
+            received.replace(target)
+        except Refused as refused:
+            return web.json_response({"success": False, "code": refused.code, "msg": refused.message})
+        finally:
+            received.unlink(missing_ok=True)
+        uploads.arrived(target)
+        now = datetime.fromtimestamp(request.app[SERVICE].account.now(), timezone.utc)
+        data = {
+            "success": True,
+            "fileName": file_name,
+            "filePath": file_path,
+            "downloadUrl": f"{request.scheme}://{request.host}/files/{quote(file_path)}",
+            "fileSize": target.stat().st_size,
+            "mimeType": mimetypes.guess_type(file_name)[0] or "application/octet-stream",
+            "uploadedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        return web.json_response({"success": True, **envelope(data, message="File uploaded successfully")})
+
+    return upload
+
+
+def _require(fields: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if not isinstance(fields.get(name), str) or not fields[name]:
+            raise Refused(400, f"Missing required parameter: {name}")
+
+
+async def _from_form(request: web.Request, received: Path) -> dict[str, str]:
     if request.content_type != "multipart/form-data":
         raise Refused(400, f"Content-Type must be multipart/form-data, got {request.content_type}")
-    received = uploads.target(f"partial/{secrets.token_hex(8)}")
+    fields = await _read_form(request, received)
+    _require(fields, "file", "uploadPath")
+    return fields
+
+
+async def _from_url(request: web.Request, received: Path) -> dict[str, str]:
+    """Take a file from an address of the simulator's own, the only ones that it fetches from."""
+    fields = read_json_object(await request.read(), request.content_type)
+    _require(fields, "fileUrl", "uploadPath")
+    service = request.app[SERVICE]
+    path = service.account.own_path(fields["fileUrl"]) or ""
+    source = service.uploads.find(path)
+    task = service.account.task_of_result(path.removeprefix("/results/"))
+    if source is None and task is not None:
+        source = await service.results.path(task, path.removeprefix("/results/"))
+    if source is None:
+        raise Refused(400, "Failed to download file from URL")
+    await asyncio.to_thread(shutil.copyfile, source, received)
+    return {**fields, "file": Path(path).name}
+
+
+async def _from_base64(request: web.Request, received: Path) -> dict[str, str]:
+    fields = read_json_object(await request.read(), request.content_type)
+    _require(fields, "base64Data", "uploadPath")
+    # With or without the head of a data URL: `data:image/png;base64,`
+    head, _, content = fields["base64Data"].rpartition(",")
     try:
-        fields = await _read_form(request, received)
-        for name in ("file", "uploadPath"):
-            if not fields.get(name):
-                raise Refused(400, f"Missing required parameter: {name}")
-        file_name = fields.get("fileName") or fields["file"]
-        file_path = f"kieai/000000/{fields['uploadPath'].strip('/')}/{file_name}"
-        try:
-            target = uploads.target(file_path)
-        except ValueError as error:
-            raise Refused(400, str(error)) from None
-        received.replace(target)
-    except Refused as refused:
-        return web.json_response({"success": False, "code": refused.code, "msg": refused.message})
-    finally:
-        received.unlink(missing_ok=True)
-    uploads.arrived(target)
-    now = datetime.fromtimestamp(request.app[SERVICE].account.now(), timezone.utc)
-    data = {
-        "success": True,
-        "fileName": file_name,
-        "filePath": file_path,
-        "downloadUrl": f"{request.scheme}://{request.host}/files/{quote(file_path)}",
-        "fileSize": target.stat().st_size,
-        "mimeType": mimetypes.guess_type(file_name)[0] or "application/octet-stream",
-        "uploadedAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    }
-    return web.json_response({"success": True, **envelope(data, message="File uploaded successfully")})
+        decoded = base64.b64decode(content, validate=True)
+    except ValueError:
+        raise Refused(400, "base64Data is not valid Base64") from None
+    await asyncio.to_thread(received.write_bytes, decoded)
+    ending = mimetypes.guess_extension(head.removeprefix("data:").partition(";")[0]) or ""
+    return {**fields, "file": f"{secrets.token_hex(8)}{ending}"}
 
 
 async def _read_form(request: web.Request, received: Path) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import requests
 
@@ -149,3 +151,47 @@ def test_a_download_url_is_good_for_twenty_minutes(
 def test_a_foreign_download_url_is_wrong(client: Client, body: dict[str, object]) -> None:
     answer = client.post("/api/v1/common/download-url", body)
     assert (answer.status_code, answer.json()["code"]) == (200, 422)
+
+
+def upload_as_json(client: Client, kind: str, **fields: object) -> dict[str, Any]:
+    answer = client.session.post(f"{client.url}/api/file-{kind}-upload", json=fields, timeout=30)
+    return dict(answer.json())
+
+
+def test_a_file_is_uploaded_from_an_address_of_the_simulators_own(client: Client, video_url: str) -> None:
+    answer = upload_as_json(client, "url", fileUrl=video_url, uploadPath="videos", fileName="boat.mp4")
+    assert_as_recorded(answer, "upload_stream")
+    assert answer["data"]["mimeType"] == "video/mp4"
+    stored = requests.get(answer["data"]["downloadUrl"], timeout=30).content
+    assert stored == requests.get(video_url, timeout=30).content
+    again = upload_as_json(client, "url", fileUrl=answer["data"]["downloadUrl"], uploadPath="copies")
+    assert again["data"]["fileName"] == "boat.mp4"
+    assert requests.get(again["data"]["downloadUrl"], timeout=30).content == stored
+
+
+@pytest.mark.parametrize("head", ["", "data:image/png;base64,"])
+def test_a_file_is_uploaded_as_base64(client: Client, head: str) -> None:
+    answer = upload_as_json(client, "base64", base64Data=f"{head}c29tZSBieXRlcw==", uploadPath="images")
+    assert_as_recorded(answer, "upload_stream")
+    assert answer["data"]["fileName"].endswith(".png" if head else "")
+    assert requests.get(answer["data"]["downloadUrl"], timeout=30).content == b"some bytes"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "named"),
+    [
+        ("url", {"uploadPath": "a"}, "Missing required parameter: fileUrl"),
+        ("url", {"fileUrl": "https://files.example.com/a.png"}, "Missing required parameter: uploadPath"),
+        ("url", {"fileUrl": "https://files.example.com/a.png", "uploadPath": "a"}, "Failed to download"),
+        ("base64", {"uploadPath": "a"}, "Missing required parameter: base64Data"),
+        ("base64", {"base64Data": "no base64!", "uploadPath": "a"}, "base64Data"),
+        ("base64", {"base64Data": "AAAA", "uploadPath": "../.."}, ".."),
+    ],
+)
+def test_an_upload_as_json_outside_the_rules_is_refused_without_data(
+    client: Client, kind: str, fields: dict[str, str], named: str
+) -> None:
+    answer = upload_as_json(client, kind, **fields)
+    assert (answer["success"], answer["code"]) == (False, 400)
+    assert named in answer["msg"]
+    assert "data" not in answer
