@@ -14,8 +14,13 @@ from urllib.parse import urlsplit
 
 from airflow_provider_runway import __version__
 from airflow_provider_runway.api.answers import DIALECTS, Dialect
-from airflow_provider_runway.compat import Connection, mask_secret
-from airflow_provider_runway.exceptions import RunwayAuthenticationError, RunwayValidationError
+from airflow_provider_runway.compat import AirflowNotFoundException, BaseHook, Connection, mask_secret
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayConnectionNotFoundError,
+    RunwayServerError,
+    RunwayValidationError,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -218,6 +223,29 @@ class RunwaySettings:
             host=self.base_url,
             extra=json.dumps({**self.http_extras, "allow_redirects": False, "check_response": False}),
         )
+
+
+def load_settings(conn_id: str) -> RunwaySettings:
+    """
+    Read a connection. Blocks: not for an event loop.
+
+    :param conn_id: The connection's ID.
+    :raises RunwayError: it cannot be used; the text says which field is wrong.
+    """
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise RunwayConnectionNotFoundError(
+            f"runway_conn_id={conn_id!r}: {error}. Define it, or look whether Airflow's API server and the "
+            "secrets backend can be reached from here. Nothing was sent."
+        ) from None
+    except Exception as error:
+        # Where connections are kept may be out of reach for a while: no reason to give a paid video up.
+        raise RunwayServerError(f"Connection {conn_id!r} cannot be read now: {error}") from error
+    settings = RunwaySettings.from_connection(connection)
+    settings.check_certificates()
+    settings.check_proxies()
+    return settings
 
 
 def _wrong(conn_id: str, what: str, value: Any, rule: str) -> str:

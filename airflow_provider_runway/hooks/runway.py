@@ -1,4 +1,4 @@
-"""The only place that talks HTTP to kie.ai: a hook for workers and one for the triggerer's event loop."""
+"""The only place that talks HTTP to kie.ai: a hook for workers, and one for the triggerer's event loop."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
-from airflow.providers.http.hooks.http import HttpAsyncHook, HttpHook
+from airflow.providers.http.hooks.http import HttpHook
 from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL
@@ -20,11 +19,9 @@ from urllib3.exceptions import HTTPError
 
 from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
-from airflow_provider_runway.compat import AirflowNotFoundException, BaseHook
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayAuthenticationError,
-    RunwayConnectionNotFoundError,
     RunwayError,
     RunwayNotConnectedError,
     RunwayServerError,
@@ -36,20 +33,24 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.files import download, storage
 from airflow_provider_runway.hooks import bodies, transport
-from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, USER_AGENT, RunwaySettings
+from airflow_provider_runway.hooks.asynchronous import RunwayAsyncHook
+from airflow_provider_runway.hooks.connection import (
+    DEFAULT_CONN_ID,
+    USER_AGENT,
+    RunwaySettings,
+    load_settings,
+)
 from airflow_provider_runway.hooks.connection_form import form_behaviour, form_widgets
-from airflow_provider_runway.waiting.backoff import backoff
+from airflow_provider_runway.hooks.repeating import PATIENCE, policy
 from airflow_provider_runway.waiting.poller import Poller
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Connection
-    from airflow_provider_runway.hooks.sessions import RunwaySession
+
+__all__ = ["RunwayAsyncHook", "RunwayHook", "load_settings"]
 
 T = TypeVar("T")
-
-#: Seconds for which a request that may be repeated is repeated.
-PATIENCE = 120.0
 
 _NOUNS = {"runway": "a Runway video", "aleph": "an Aleph video"}
 
@@ -173,7 +174,8 @@ class RunwayHook(HttpHook):
             try:
                 self._look_up(parent, request.model)
             except RunwayError as error:
-                # kie.ai says itself what is wrong with the parent, if anything is.
+                # kie.ai says itself what is wrong with the parent, if anything is; it is not asked for again.
+                self.found_in[parent] = self.settings.api
                 self.log.info("The video to extend cannot be looked up: %s", error)
 
     def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
@@ -430,126 +432,8 @@ class RunwayHook(HttpHook):
         patience = self.patience if patience is None else patience
         # A connection that is not there is not waited for.
         _ = self.settings
-        retrying = tenacity.Retrying(**_policy(may_repeat, patience, self.log.warning))
+        retrying = tenacity.Retrying(**policy(may_repeat, patience, self.log.warning))
         return retrying(attempt)
-
-
-class RunwayAsyncHook(HttpAsyncHook):
-    """
-    Look tasks up from an event loop. All hooks of one loop and connection share one session.
-
-    :param runway_conn_id: The :ref:`connection <howto/connection:runway>` with the API key.
-    :param patience: Seconds for which a look-up is repeated on rate limits, server errors and broken answers;
-        0 asks once.
-    """
-
-    conn_name_attr = "runway_conn_id"
-    default_conn_name = DEFAULT_CONN_ID
-    conn_type = "runway"
-    hook_name = "Runway (kie.ai)"
-
-    def __init__(self, runway_conn_id: str = DEFAULT_CONN_ID, *, patience: float = PATIENCE) -> None:
-        super().__init__(method="GET", http_conn_id=runway_conn_id)
-        self.runway_conn_id = runway_conn_id
-        self.patience = patience
-
-    def shared_session(self) -> AbstractAsyncContextManager[RunwaySession]:
-        """Return an asynchronous context manager that gives the shared session."""
-        from airflow_provider_runway.hooks.sessions import shared_session
-
-        return shared_session(self.runway_conn_id, load_settings)
-
-    async def is_outdated(self, session: RunwaySession) -> bool:
-        """
-        Return whether the connection has changed since a session was opened, so that a new one may do better.
-
-        :param session: The session.
-        """
-        from airflow_provider_runway.hooks import sessions
-
-        return await sessions.is_outdated(session, load_settings)
-
-    async def config(self) -> NoReturn:
-        """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
-        raise NotImplementedError("RunwayAsyncHook sends look-ups alone: await its get_task().")
-
-    async def run(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
-        await self.config()
-
-    def session(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
-        raise NotImplementedError("RunwayAsyncHook sends look-ups alone: use its shared_session().")
-
-    async def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
-        """
-        Return what kie.ai says of a task, without waiting for it.
-
-        :param runway_task_id: The Runway task ID.
-        :param model: ``runway`` (generate, extend) or ``aleph``.
-        :raises RunwayTaskNotFoundError: nobody knows the ID; for about 90 s after its creation this may pass.
-        :raises RunwayError: the look-up failed; the class says why.
-        """
-        answers.check_lookup(runway_task_id, model)
-        async with self.shared_session() as session:
-            retrying = tenacity.AsyncRetrying(
-                **_policy(lambda error: error.repeat_lookup, self.patience, self.log.warning)
-            )
-            return await retrying(session.look_up, runway_task_id, model)
-
-
-def load_settings(conn_id: str) -> RunwaySettings:
-    """
-    Read a connection. Blocks: not for an event loop.
-
-    :param conn_id: The connection's ID.
-    :raises RunwayError: it cannot be used; the text says which field is wrong.
-    """
-    try:
-        connection = BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException as error:
-        raise RunwayConnectionNotFoundError(
-            f"runway_conn_id={conn_id!r}: {error}. Define it, or look whether Airflow's API server and the "
-            "secrets backend can be reached from here. Nothing was sent."
-        ) from None
-    except Exception as error:
-        # Where connections are kept may be out of reach for a while: no reason to give a paid video up.
-        raise RunwayServerError(f"Connection {conn_id!r} cannot be read now: {error}") from error
-    settings = RunwaySettings.from_connection(connection)
-    settings.check_certificates()
-    settings.check_proxies()
-    return settings
-
-
-def _policy(
-    may_repeat: Callable[[RunwayError], bool], patience: float, log: Callable[..., None]
-) -> dict[str, Any]:
-    pauses: dict[int, float] = {}
-
-    def pause(retry_state: tenacity.RetryCallState) -> float:
-        error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked = error.retry_after if isinstance(error, RunwayError) else None
-        return pauses.setdefault(retry_state.attempt_number, backoff(retry_state.attempt_number, asked))
-
-    # Airflow takes any tenacity from 8.0 on, which gives `retry_state` by this name; `stop_before_delay` and
-    # `upcoming_sleep` came later.
-    def would_take_too_long(retry_state: tenacity.RetryCallState) -> bool:
-        return (retry_state.seconds_since_start or 0.0) + pause(retry_state) >= patience
-
-    def say(retry_state: tenacity.RetryCallState) -> None:
-        log(
-            "%s Trying again in %.0f s.",
-            retry_state.outcome.exception() if retry_state.outcome else "",
-            pause(retry_state),
-        )
-
-    return {
-        "retry": tenacity.retry_if_exception(lambda e: isinstance(e, RunwayError) and may_repeat(e)),
-        "wait": pause,
-        "stop": would_take_too_long,
-        "before_sleep": say,
-        "reraise": True,
-    }
 
 
 def _shortened(text: str, longest: int = 60) -> str:

@@ -29,7 +29,7 @@ REQUEST = GenerateVideo("A paper boat")
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_runway.hooks.runway.backoff", lambda *_, **__: 0.001)
+    monkeypatch.setattr("airflow_provider_runway.hooks.repeating.backoff", lambda *_, **__: 0.001)
     monkeypatch.setattr("airflow_provider_runway.hooks.pacing.backoff", lambda *_, **__: 0.001)
     monkeypatch.setattr("airflow_provider_runway.hooks.pacing.random", SimpleNamespace(uniform=min))
 

@@ -93,7 +93,7 @@ def test_the_scan_sees_every_form_of_import() -> None:
     assert imported_modules(f"{NAME}.hooks.runway") >= {
         f"{NAME}.api.answers",
         f"{NAME}.exceptions",
-        f"{NAME}.hooks.sessions",
+        f"{NAME}.hooks.connection",
     }
 
 
