@@ -84,6 +84,8 @@ def _require(fields: dict[str, Any], *names: str) -> None:
     for name in names:
         if not isinstance(fields.get(name), str) or not fields[name]:
             raise Refused(400, f"Missing required parameter: {name}")
+    if not isinstance(fields.get("fileName", ""), str):
+        raise Refused(400, "fileName must be a text")
 
 
 async def _from_form(request: web.Request, received: Path) -> dict[str, str]:

@@ -117,6 +117,31 @@ def test_a_market_task_is_reported_with_its_record(
     }
 
 
+def test_a_failed_market_task_is_reported_without_a_result(
+    client: Client, simulator: Simulator, receiver: Receiver
+) -> None:
+    asked = {**MARKET_TEXT_TO_VIDEO["input"], "prompt": "[moderated]"}
+    task_id = client.create_on_market({**MARKET_TEXT_TO_VIDEO, "input": asked, "callBackUrl": receiver.url})
+    simulator.advance(600)
+    _, body = receiver.wait()[0]
+    assert (body["code"], body["msg"]) == (501, "Playground task failed.")
+    assert (
+        body["data"] | {"taskId": task_id, "state": "fail", "failCode": "GENERATION_FAILED"} == body["data"]
+    )
+    assert body["data"]["failMsg"]
+    assert body["data"]["resultJson"] is None
+
+
+def test_a_failed_extension_is_reported_with_its_id_alone(
+    client: Client, simulator: Simulator, receiver: Receiver
+) -> None:
+    task_id = client.extend("nobodys", callBackUrl=receiver.url)
+    simulator.advance(600)
+    _, body = receiver.wait()[0]
+    assert body["code"] == 400
+    assert body["data"] == {"task_id": task_id}
+
+
 def test_a_refused_callback_is_sent_three_times_more(
     client: Client, simulator: Simulator, receiver: Receiver
 ) -> None:

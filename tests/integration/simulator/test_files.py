@@ -186,10 +186,11 @@ def test_a_file_is_uploaded_as_base64(client: Client, head: str) -> None:
         ("base64", {"uploadPath": "a"}, "Missing required parameter: base64Data"),
         ("base64", {"base64Data": "no base64!", "uploadPath": "a"}, "base64Data"),
         ("base64", {"base64Data": "AAAA", "uploadPath": "../.."}, ".."),
+        ("base64", {"base64Data": "AAAA", "uploadPath": "a", "fileName": 5}, "fileName"),
     ],
 )
 def test_an_upload_as_json_outside_the_rules_is_refused_without_data(
-    client: Client, kind: str, fields: dict[str, str], named: str
+    client: Client, kind: str, fields: dict[str, object], named: str
 ) -> None:
     answer = upload_as_json(client, kind, **fields)
     assert (answer["success"], answer["code"]) == (False, 400)
