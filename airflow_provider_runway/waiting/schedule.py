@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
 
-#: Seconds of delay that one request is worth, at a task that takes :data:`_SHORT` seconds. Where one takes
-#: longer, a second matters less: by the cube root.
+#: Seconds of delay that one request is worth, at a task that takes :data:`_SHORT` seconds.
 DELAY_PER_LOOK = 0.54
 _SHORT = 40.0
+#: Where a task takes longer, a second matters less: by this power of how many times as long.
 _MATTERS_LESS = 0.4
 #: Seconds between two looks at least: less is lost in what Airflow itself takes to go on.
 _SHORTEST_PAUSE = 2.0
