@@ -42,7 +42,8 @@ def video_chunks(session: Session, video_url: str, **options: Any) -> Iterator[b
                 size += len(chunk)
                 yield chunk
             expected = response.headers.get("Content-Length", "")
-    except (RequestException, HTTPError) as error:
+    # A ValueError is what becomes of a redirect to an address that cannot be parsed.
+    except (RequestException, HTTPError, ValueError) as error:
         raise RunwayServerError(f"broken off after {size} bytes: {error}") from error
     if not size or (expected.isdecimal() and int(expected) != size):
         raise RunwayServerError(f"broken off after {size} of {expected or 'unknown'} bytes")

@@ -72,6 +72,16 @@ def test_a_url_becomes_a_file_without_a_look_up(
     assert len(recorder.requests) == 1
 
 
+@pytest.mark.parametrize("address", ["http://[/", "http://127.0.0.1:port/", "http://"])
+def test_a_redirect_to_an_address_that_cannot_be_parsed_is_an_error_of_ours(
+    serve: Callable[..., str], tmp_path: Path, address: str
+) -> None:
+    url = serve(status=302, Location=address)
+    with pytest.raises(RunwayServerError):
+        RunwayHook(patience=0).download_video(url, str(tmp_path / "boat.mp4"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_gets_a_file_named_after_the_task_or_the_url(
     runway_simulator: Simulator, recorder: Recorder, serve: Callable[..., str], context: Any, tmp_path: Path
 ) -> None:
