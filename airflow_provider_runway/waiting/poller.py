@@ -31,8 +31,8 @@ from airflow_provider_runway.waiting.schedule import Durations, seconds_to_next_
 #: succeeded may still have no video.
 GRACE = 90.0
 
-#: Seconds for which a wait goes on though Airflow finds no such connection: it says so, too, while its API
-#: server or the secrets backend is out of reach.
+#: Seconds for which a wait goes on though Airflow finds no such connection (it says so, too, while its API
+#: server or the secrets backend is out of reach), or one that cannot be right any more.
 CONNECTION_GRACE = 600.0
 
 #: How many pauses of the default schedule may lie between two looks that tell when a video became ready.
@@ -151,11 +151,15 @@ class Poller:
         """
         self.news = None
         unknown_id = isinstance(error, RunwayTaskNotFoundError)
-        if isinstance(error, FINAL):
+        # A slip in a connection that was right before is mended sooner than a video is paid for again.
+        no_connection = isinstance(error, RunwayConnectionNotFoundError) or (
+            isinstance(error, RunwayValidationError) and self.was_seen
+        )
+        if isinstance(error, FINAL) and not no_connection:
             return WaitEnd(error=error)
         if unknown_id and self._tolerated_for(_UNKNOWN, now) >= GRACE / self.speed:
             return WaitEnd(error=error)
-        if not isinstance(error, RunwayConnectionNotFoundError):
+        if not no_connection:
             self.since.pop(_NO_CONNECTION, None)
         elif self._tolerated_for(_NO_CONNECTION, now) >= CONNECTION_GRACE:
             return WaitEnd(error=error)

@@ -187,6 +187,17 @@ def test_a_missing_connection_is_tolerated_for_ten_minutes() -> None:
     assert wait.on_error(missing, START + 1610) is not None
 
 
+def test_a_connection_that_is_misspelt_while_a_video_is_made_is_tolerated_for_ten_minutes() -> None:
+    misspelt = RunwayValidationError("Connection 'runway_default', extra 'api': 'markt'")
+    for wait in (poller(kind="generate"), poller()):
+        wait.on_task(task(TaskState.GENERATING), START + 900)
+        assert wait.on_error(misspelt, START + 1000) is None
+        assert wait.on_error(misspelt, START + 1590) is None
+        assert wait.on_task(task(TaskState.GENERATING), START + 1595) is None
+        assert wait.on_error(misspelt, START + 1700) is None
+        assert ended(wait.on_error(misspelt, START + 2310)).error is misspelt
+
+
 @pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
 def test_a_look_up_that_fails_ends_nothing_before_the_deadline(error: RunwayError) -> None:
     wait = poller()
