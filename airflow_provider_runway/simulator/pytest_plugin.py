@@ -13,10 +13,6 @@ import pytest
 
 if TYPE_CHECKING:
     from airflow_provider_runway.simulator.server import Simulator
-    from airflow_provider_runway.waiting.schedule import Usual
-
-#: Seconds between two looks at least, however fast the simulator is.
-_SHORTEST_PAUSE = 0.01
 
 
 @pytest.fixture
@@ -43,26 +39,19 @@ def runway_simulator(
             "host": simulator.url,
             "password": "simulator",
             # No proxy of the environment can reach an address of this machine.
-            "extra": {"upload_host": simulator.url, "trust_env": False},
+            "extra": {
+                "upload_host": simulator.url,
+                "speed": simulator.settings.speed,
+                "trust_env": False,
+            },
         }
         monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
-        _let_schedules_run(simulator.settings.speed, monkeypatch)
+        _forget_durations(monkeypatch)
         yield simulator
 
 
-def _let_schedules_run(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Divide the pauses between looks, which are made for the real service, as the simulator its durations.
+def _forget_durations(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_runway.waiting.poller import DURATIONS
 
-    :param speed: the simulator's.
-    """
-    from airflow_provider_runway.waiting import poller
-    from airflow_provider_runway.waiting.schedule import seconds_to_next_look
-
-    def faster(usual: Usual, generated_for: float) -> float:
-        return max(_SHORTEST_PAUSE, seconds_to_next_look(usual, generated_for * speed) / speed)
-
-    record = poller.DURATIONS.record
-    learned = vars(poller.DURATIONS)
-    monkeypatch.setattr(poller, "seconds_to_next_look", faster)
-    monkeypatch.setitem(learned, "record", lambda kind, seconds, _=1.0: record(kind, seconds * speed))
-    monkeypatch.setitem(learned, "_seen", {})
+    for learned in list(vars(DURATIONS)):
+        monkeypatch.setitem(vars(DURATIONS), learned, {})

@@ -38,6 +38,9 @@ CONNECTION_GRACE = 600.0
 #: How many pauses of the default schedule may lie between two looks that tell when a video became ready.
 _CLOSE = 2.0
 
+#: Seconds between two looks of the default schedule at least, however fast a simulator runs.
+_SHORTEST_PAUSE = 0.01
+
 #: What is tolerated for a while only.
 GRACES = _UNKNOWN, _NO_CONNECTION, _NO_VIDEO = ("unknown", "no connection", "no video")
 
@@ -232,7 +235,7 @@ class Poller:
         else:
             # The clocks of two machines may differ.
             age = max(0.0, now - self._not_before) * self.speed
-        return seconds_to_next_look(usual, age) / self.speed
+        return max(_SHORTEST_PAUSE, seconds_to_next_look(usual, age) / self.speed)
 
     def _learn(self, task: RunwayTask, now: float) -> None:
         """Learn how long it took, unless the look before was long ago: then nobody saw when it was ready."""

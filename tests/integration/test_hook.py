@@ -482,7 +482,7 @@ def test_a_wait_for_a_moderated_task_ends_with_kies_words(
 def test_a_wait_for_a_task_without_a_video_ends_with_an_error_of_its_own(
     runway_simulator: Simulator, quick: list[float], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 0.5)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 0.5 * runway_simulator.settings.speed)
     hook = RunwayHook()
     runway_simulator.add_fault(kind)
     with pytest.raises(RunwayVideoExpiredError):

@@ -150,7 +150,7 @@ def test_a_success_without_a_video_is_an_error_of_its_own(
     fault: str,
     has_store: bool,
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0 * runway_simulator.settings.speed)
     if has_store:
         context["task_state_store"] = TaskStateStore()
     with pytest.raises(RunwayVideoExpiredError):
@@ -221,7 +221,7 @@ def test_a_rejected_key_fails_it_at_once(
 def test_an_unknown_id_has_a_grace(
     runway_simulator: Simulator, context: Any, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0 * runway_simulator.settings.speed)
     with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
         run(sensor("nobody-knows-me", **arguments), context)
     assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1

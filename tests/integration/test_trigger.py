@@ -363,7 +363,7 @@ def test_tasks_of_a_new_key_are_asked_for_with_it_while_others_wait_with_the_old
 def test_an_unknown_id_has_a_grace_and_then_ends_the_wait(
     runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0)
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.GRACE", 2.0 * runway_simulator.settings.speed)
     with pytest.raises(RunwayTaskNotFoundError, match="nobody-knows-me"):
         run(RunwayTaskTrigger("nobody-knows-me")).result()
     assert sum(request["count"] for request in runway_simulator.stats()["requests"]) > 1
