@@ -26,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-lowest venv-benchmark clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -83,12 +83,20 @@ pins: venv ## resolve the pinned packages anew
 	        pyproject.toml --extra simulator --group dev $(PINS)/$$pins.in \
 	        --output-file $(PINS)/$$pins.txt || exit 1; \
 	done
+	for pins in airflow-3.1:2026-04-01 airflow-3.2:2026-08-01; do \
+	    .venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
+	        --exclude-newer $${pins#*:} pyproject.toml --extra simulator --group dev $(PINS)/$${pins%:*}.in \
+	        --output-file $(PINS)/$${pins%:*}.txt || exit 1; \
+	done
 	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
 	    --resolution lowest-direct --exclude-newer 2025-05-20 \
 	    pyproject.toml --extra simulator $(PINS)/lowest.in --output-file $(PINS)/lowest.txt
 
 venv:
 	@$(PYTHON) $(PINS)/install.py .venv $(PINS)/airflow-3.3.txt
+
+venv-3.1 venv-3.2: venv-%:
+	@$(PYTHON) $(PINS)/install.py .venv-$* $(PINS)/airflow-$*.txt
 
 venv-2.11:
 	@$(PYTHON_2.11) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
@@ -104,7 +112,7 @@ venv-benchmark:
 	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt
 
 clean: ## remove everything that these commands have made
-	for environment in .venv .venv-2.11 .venv-lowest .venv-benchmark; do \
+	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
 	rm -rf .demo .chaos .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis

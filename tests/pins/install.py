@@ -20,6 +20,8 @@ REPOSITORY = os.path.dirname(os.path.dirname(HERE))
 # The Pythons that the pinned Airflow runs on: from, below.
 PYTHONS = {
     "airflow-3.3.txt": ((3, 11), (3, 15)),
+    "airflow-3.2.txt": ((3, 11), (3, 15)),
+    "airflow-3.1.txt": ((3, 11), (3, 14)),
     "airflow-2.11.txt": ((3, 11), (3, 13)),
     "lowest.txt": ((3, 11), (3, 13)),
     "benchmark.txt": ((3, 11), (3, 15)),
