@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
-from airflow_provider_runway.compat import AirflowException, AirflowFailException, BaseOperator, conf
-from airflow_provider_runway.exceptions import (
-    RunwayCreditsError,
-    RunwayError,
-    RunwayResubmissionsError,
-    RunwaySubmissionUnknownError,
-    RunwayTaskCreditsError,
-    RunwayTaskFailedError,
-    RunwayTaskRejectedError,
-    RunwayTimeoutError,
-    RunwayValidationError,
-)
+from airflow_provider_runway.compat import AirflowException, conf
+from airflow_provider_runway.exceptions import RunwayTimeoutError, RunwayValidationError
+from airflow_provider_runway.operators import paying
 from airflow_provider_runway.triggers import deferral, results
 from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Context
-    from airflow_provider_runway.hooks.runway import RunwayHook
-    from airflow_provider_runway.submissions.journal import Submission, SubmissionJournal
-    from airflow_provider_runway.submissions.stores import StateStore
 
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
 
-#: How often one try sends a request whose fate is unknown, with ``on_unknown_submission="resubmit"``.
-_MOST_SUBMISSIONS = 3
 
-#: Seconds for which a worker is held by a rate limit at the credits.
-_CREDITS_PATIENCE = 10.0
-
-
-class RunwaySubmitOperator(BaseOperator):
+class RunwaySubmitOperator(paying.PayingOperator):
     """
     What generate, extend and Aleph share: submit once, and wait for the video if asked to.
 
@@ -117,10 +98,8 @@ class RunwaySubmitOperator(BaseOperator):
                 "the worker back where kie.ai's limits ask for a pause before the submission."
             )
         ti: Any = context["ti"]
-        with self._bounded(context):
-            return self._run(
-                context, first_tried_at=time.time(), refusals=0, unknown=0, may_begin=ti.try_number == 1
-            )
+        with paying.bounded(self, context):
+            return self._run(context, paying.Attempts(time.time()), may_begin=ti.try_number == 1)
 
     def submit_again(
         self,
@@ -140,8 +119,8 @@ class RunwaySubmitOperator(BaseOperator):
         :param refusals: How many attempts were refused since.
         :param unknown: How many attempts since then nobody can know the fate of.
         """
-        with self._bounded(context):
-            return self._run(context, first_tried_at=first_tried_at, refusals=refusals, unknown=unknown)
+        with paying.bounded(self, context):
+            return self._run(context, paying.Attempts(first_tried_at, refusals, unknown))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """
@@ -154,7 +133,7 @@ class RunwaySubmitOperator(BaseOperator):
         from airflow_provider_runway.waiting.ending import WaitEnd
 
         end = WaitEnd.from_event(event)
-        with self._bounded(context):
+        with paying.bounded(self, context):
             if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
                 # The trigger's own last look may have failed, or have had no turn.
                 task = deferral.last_look(self, self.runway_conn_id, end.error.runway_task_id, self.model)
@@ -169,7 +148,7 @@ class RunwaySubmitOperator(BaseOperator):
                 task_ids=self.task_id, map_indexes=ti.map_index, key=results.TASK_ID_KEY
             )
             if runway_task_id:
-                with self._bounded(context):
+                with paying.bounded(self, context):
                     task = deferral.last_look(self, self.runway_conn_id, runway_task_id, self.model)
                 if task is not None:
                     return self._finish(context, task)
@@ -187,31 +166,16 @@ class RunwaySubmitOperator(BaseOperator):
 
             self.log.warning(cannot_be_cancelled(runway_task_id))
 
-    def _run(
-        self,
-        context: Context,
-        *,
-        first_tried_at: float,
-        refusals: int,
-        unknown: int,
-        may_begin: bool = False,
-    ) -> str:
+    def _run(self, context: Context, attempts: paying.Attempts, *, may_begin: bool = False) -> str:
         from airflow_provider_runway.hooks.runway import RunwayHook
 
         request = self.build_request()
         self._check_arguments()
         hook = RunwayHook(self.runway_conn_id)
-        journal = self._journal(context, request, may_begin=may_begin)
-        submission, finished = self._take_up(journal, hook)
+        journal = paying.journal_of(self, context, request, may_begin=may_begin)
+        submission, finished = paying.take_up(self, journal, hook)
         if submission is None:
-            submission = self._submit(
-                journal,
-                hook,
-                request,
-                first_tried_at=first_tried_at,
-                refusals=refusals,
-                unknown=unknown,
-            )
+            submission = paying.submit(self, journal, hook, request, attempts)
         runway_task_id = self._runway_task_id = submission.runway_task_id or ""
         self._push_submission(context, request, runway_task_id)
         if not self.wait_for_completion:
@@ -260,163 +224,9 @@ class RunwaySubmitOperator(BaseOperator):
             check_url("callback_url", self.callback_url)
 
     @property
-    def _timeout_seconds(self) -> float:
+    def timeout_seconds(self) -> float:
+        """``timeout`` in seconds."""
         return seconds("timeout", self.timeout) or 0.0
-
-    def _store(self, context: Context, *, may_begin: bool = False) -> StateStore | None:
-        from airflow_provider_runway.submissions.stores import state_store
-
-        return state_store(context, may_begin=may_begin) if self.durable else None
-
-    def _journal(self, context: Context, request: RunwayRequest, *, may_begin: bool) -> SubmissionJournal:
-        from airflow_provider_runway.submissions.journal import SubmissionJournal
-
-        ti: Any = context["ti"]
-        store = self._store(context, may_begin=may_begin)
-        if self.durable and store is None and ti.try_number <= ti.max_tries:
-            self.log.warning(
-                "A retry of this task would submit again and pay again: this Airflow has no task state store "
-                "(3.3 and later have one). Set [runway] state_path to a folder that all workers share."
-            )
-        return SubmissionJournal(
-            store,
-            request=request,
-            runway_conn_id=self.runway_conn_id,
-            try_number=ti.try_number,
-            max_tries=ti.max_tries,
-        )
-
-    @contextmanager
-    def _bounded(self, context: Context) -> Iterator[None]:
-        """Let a generation that failed be the task's end where no retry may pay for another one."""
-        from airflow_provider_runway.submissions.journal import count_resubmissions
-
-        try:
-            yield
-        except RunwayTaskFailedError as error:
-            if isinstance(error, AirflowFailException):
-                raise
-            ti: Any = context["ti"]
-            store = self._store(context)
-            if store is not None:
-                try:
-                    count = count_resubmissions(store, error.runway_task_id or "")
-                except RunwayError as unreadable:
-                    # The retry will ask again before it pays.
-                    self.log.warning("%s", unreadable)
-                    raise error from None
-            else:
-                # Nobody can tell which of the tries since the last clear submitted.
-                count = max(0, ti.try_number - 1 - (ti.max_tries - self.retries))
-            if count < self.resubmissions:
-                raise
-            raise RunwayResubmissionsError(
-                str(error),
-                error_code=error.error_code,
-                error_message=error.error_message,
-                runway_task_id=error.runway_task_id,
-            ).explain(
-                after=f"It is not submitted anew: resubmissions={self.resubmissions}, and this was "
-                f"{'try' if store is None else 'submission'} {count + 1} since the task began or a person "
-                "cleared it. To pay for another generation, clear it."
-            ) from error
-
-    def _take_up(
-        self, journal: SubmissionJournal, hook: RunwayHook
-    ) -> tuple[Submission | None, RunwayTask | None]:
-        """Return an earlier try's submission to go on with, if there is one, and its task if it is done."""
-        try:
-            earlier = journal.earlier()
-        except RunwaySubmissionUnknownError as error:
-            if self.on_unknown_submission != "resubmit":
-                raise
-            self.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
-            return None, None
-        if earlier is None or earlier.runway_task_id is None:
-            return None, None
-        finished = None
-        try:
-            task = hook.get_task(earlier.runway_task_id, model=self.model)
-            task.result_url()
-            finished = task
-        except (RunwayTaskRejectedError, RunwayTaskCreditsError):
-            # The same request would fail again, and might be paid for again.
-            raise
-        except RunwayTaskFailedError as error:
-            if earlier.resubmissions >= self.resubmissions:
-                raise
-            self.log.info(
-                "Submitting anew (%d of %d resubmissions), since the task of try %d has failed: %s",
-                earlier.resubmissions + 1,
-                self.resubmissions,
-                earlier.try_number,
-                error,
-            )
-            return None, None
-        except RunwayError as error:
-            # Whatever else is wrong with it, it is paid for: the wait will say.
-            self.log.info("Runway task %s of try %d: %s", earlier.runway_task_id, earlier.try_number, error)
-        self.log.info(
-            "Taking up Runway task %s, submitted in try %d", earlier.runway_task_id, earlier.try_number
-        )
-        return journal.extend(earlier, self._timeout_seconds), finished
-
-    def _submit(
-        self,
-        journal: SubmissionJournal,
-        hook: RunwayHook,
-        request: RunwayRequest,
-        *,
-        first_tried_at: float,
-        refusals: int,
-        unknown: int,
-    ) -> Submission:
-        from airflow_provider_runway.waiting.backoff import pause_before_creation
-
-        give_up_at = first_tried_at + self._timeout_seconds
-        # Whatever can fail before the request leaves does so before it is noted as about to leave.
-        _ = hook.settings
-        hook.prepare(request)
-        while True:
-            submission = None
-            try:
-                if self.min_credits is not None:
-                    self._check_credits(self.min_credits)
-                submission = journal.intend(time.time() + self._timeout_seconds)
-                runway_task_id = hook.submit(request, callback_url=self.callback_url, patience=0)
-            except RunwaySubmissionUnknownError as error:
-                unknown += 1
-                if self.on_unknown_submission != "resubmit" or unknown >= _MOST_SUBMISSIONS:
-                    raise
-                self.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
-                pause = pause_before_creation(unknown, None)
-            except RunwayError as error:
-                if submission is not None:
-                    journal.refused()
-                refusals += 1
-                pause = pause_before_creation(refusals, error.retry_after)
-                if not error.repeat_creation or time.time() + pause > give_up_at:
-                    raise
-                if self.deferrable:
-                    deferral.pause(
-                        self, pause, error, first_tried_at=first_tried_at, refusals=refusals, unknown=unknown
-                    )
-                self.log.info("%s Trying again in %.0f s.", error, pause)
-            else:
-                self.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
-                submission = journal.accepted(submission, runway_task_id)
-                results.count_submission(request)
-                return submission
-            time.sleep(pause)
-
-    def _check_credits(self, at_least: float) -> None:
-        from airflow_provider_runway.hooks.runway import RunwayHook
-
-        left = RunwayHook(self.runway_conn_id, patience=_CREDITS_PATIENCE).get_credits()
-        if left < at_least:
-            raise RunwayCreditsError(
-                f"min_credits={at_least:g}: the account has {left:g} left. Nothing was submitted."
-            )
 
     def _push_submission(self, context: Context, request: RunwayRequest, runway_task_id: str) -> None:
         ti: Any = context["ti"]

@@ -43,7 +43,7 @@ def test_min_credits_that_are_no_number_are_refused_by_name(
 def test_a_rate_limit_at_the_credits_gives_the_worker_back_too(
     life: Callable[..., Life], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.operators.submit._CREDITS_PATIENCE", 0.0)
+    monkeypatch.setattr("airflow_provider_runway.operators.paying._CREDITS_PATIENCE", 0.0)
     runway_simulator.add_fault("body_code", "/api/v1/chat/credit", code=429, count=None)
     task = life(min_credits=1, deferrable=True)
     assert task.run() is None
