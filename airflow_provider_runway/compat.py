@@ -25,6 +25,7 @@ READS_FORM_FROM_PROVIDER_INFO = AIRFLOW >= (3, 2)
 
 if TYPE_CHECKING:
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger as DateTimeTrigger
+    from airflow.sdk import Asset as Asset
     from airflow.sdk import BaseHook as BaseHook
     from airflow.sdk import BaseOperator as BaseOperator
     from airflow.sdk import BaseSensorOperator as BaseSensorOperator
@@ -78,6 +79,8 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
         ((3, 0), "airflow.sdk.execution_time.secrets_masker"),
         ((2, 11), "airflow.utils.log.secrets_masker"),
     ),
+    # Airflow 2 calls assets datasets.
+    "Asset": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:Dataset")),
     # Moved out of the core with the other standard operators.
     "DateTimeTrigger": (
         ((3, 0), "airflow.providers.standard.triggers.temporal"),
@@ -89,7 +92,8 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
 def __getattr__(name: str) -> Any:
     for since, home in _HOMES.get(name, ()):
         if since <= AIRFLOW:
-            value = getattr(importlib.import_module(home), name)
+            module, _, former_name = home.partition(":")
+            value = getattr(importlib.import_module(module), former_name or name)
             globals()[name] = value
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

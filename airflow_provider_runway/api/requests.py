@@ -24,6 +24,8 @@ PRICES: dict[str, float] = {
     "generate-5s-1080p": 30.0,
     "aleph": 110.0,
 }
+#: The fields of all requests that hold a URL.
+URL_FIELDS = ("image_url", "video_url", "reference_image")
 DURATIONS = (5, 10)
 QUALITIES = ("720p", "1080p")
 ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")

@@ -47,6 +47,7 @@ class RunwaySettings:
     :param timeout: Seconds to connect, seconds to wait for data.
     :param max_lookups_per_second: At most so many look-ups a second from one triggerer; 0 means no cap.
     :param speed: How many times as fast as the real service the one is that the host leads to, a simulator.
+    :param allow_private_hosts: Whether videos may come from private addresses, beside the hosts named here.
     :param http_extras: The extras meant for the HTTP provider's hooks.
     :param unknown_extras: The names of extras that nobody knows.
     """
@@ -59,6 +60,7 @@ class RunwaySettings:
     timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)
     max_lookups_per_second: float = MAX_LOOKUPS_PER_SECOND
     speed: float = 1.0
+    allow_private_hosts: bool = False
     http_extras: dict[str, Any] = field(default_factory=dict, repr=False)
     unknown_extras: tuple[str, ...] = ()
 
@@ -94,6 +96,7 @@ class RunwaySettings:
             timeout=_timeout(conn_id, extras.get("timeout")),
             max_lookups_per_second=_rate(conn_id, extras.get("max_lookups_per_second")),
             speed=_speed(conn_id, extras.get("speed")),
+            allow_private_hosts=_allowance(conn_id, extras.get("allow_private_hosts")),
             http_extras=_http_extras(conn_id, extras),
             unknown_extras=tuple(sorted(map(str, extras.keys() - _EXTRAS))),
         )
@@ -341,6 +344,15 @@ def _rate(conn_id: str, value: Any) -> float:
     return rate
 
 
+def _allowance(conn_id: str, value: Any) -> bool:
+    if value in (None, ""):
+        return False
+    allowed = _switch(value)
+    if allowed is None:
+        raise RunwayValidationError(_wrong(conn_id, "extra 'allow_private_hosts'", value, _SWITCH_RULE))
+    return bool(allowed)
+
+
 def _speed(conn_id: str, value: Any) -> float:
     if value in (None, ""):
         return 1.0
@@ -405,7 +417,7 @@ _HTTP_EXTRAS: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 #: All extras that mean something, or will once callbacks are received.
 _EXTRAS = {
-    *("api", "timeout", "max_lookups_per_second", "speed", "upload_host"),
+    *("api", "timeout", "max_lookups_per_second", "speed", "upload_host", "allow_private_hosts"),
     *("callback_base_url", "webhook_hmac_key"),
     *_HTTP_EXTRAS,
 }

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
-from airflow.providers.http.hooks.http import HttpHook
 from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL
@@ -31,7 +30,7 @@ from airflow_provider_runway.exceptions import (
     RunwayUnreadableAnswerError,
     RunwayValidationError,
 )
-from airflow_provider_runway.files import download, storage
+from airflow_provider_runway.files import storage
 from airflow_provider_runway.hooks import bodies, transport
 from airflow_provider_runway.hooks.asynchronous import RunwayAsyncHook
 from airflow_provider_runway.hooks.connection import (
@@ -41,6 +40,7 @@ from airflow_provider_runway.hooks.connection import (
     load_settings,
 )
 from airflow_provider_runway.hooks.connection_form import form_behaviour, form_widgets
+from airflow_provider_runway.hooks.keeping import KeepingHook
 from airflow_provider_runway.hooks.repeating import PATIENCE, policy
 from airflow_provider_runway.waiting.poller import Poller
 
@@ -55,7 +55,7 @@ T = TypeVar("T")
 _NOUNS = {"runway": "a Runway video", "aleph": "an Aleph video"}
 
 
-class RunwayHook(HttpHook):
+class RunwayHook(KeepingHook):
     """
     Talk to kie.ai from a worker.
 
@@ -301,33 +301,6 @@ class RunwayHook(HttpHook):
             return self._repeat(send, lambda error: error.repeat_lookup)
         except RunwayError as error:
             raise error.explain(after=f"Uploading {path} has failed.") from None
-
-    def download_video(self, video_url: str, path: str) -> int:
-        """
-        Store a video, streamed, and return its size in bytes. The API key is not sent to where the video is.
-
-        :param video_url: The public URL of the video.
-        :param path: A local path, or a URI like ``s3://connection@bucket/key.mp4``; an existing file is
-            replaced.
-        :raises RunwayVideoExpiredError: there is no such video (any more).
-        :raises RunwayServerError: it could not be had, or not whole; nothing is left under the path.
-        """
-
-        def fetch() -> int:
-            with self.get_conn() as session:
-                session.auth = None
-                chunks = download.video_chunks(
-                    session,
-                    video_url,
-                    timeout=self.settings.timeout,
-                    **transport.connection_first(session),
-                )
-                return storage.store(chunks, path)
-
-        try:
-            return self._repeat(fetch, lambda error: error.repeat_lookup)
-        except RunwayError as error:
-            raise error.explain(after=f"Downloading {video_url} has failed.") from None
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -6,25 +6,34 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.api.requests import check_url
-from airflow_provider_runway.compat import BaseOperator
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
+from airflow_provider_runway.operators.keeping import KeepingOperator
+from airflow_provider_runway.triggers import results
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Context
+    from airflow_provider_runway.hooks.runway import RunwayHook
 
 
-class RunwayDownloadOperator(BaseOperator):
+class RunwayDownloadOperator(KeepingOperator):
     """
     Store a video before kie.ai deletes it (after 14 days), streamed to any storage that Airflow knows.
 
-    The file gets its name only once it is complete. Returns the path or URI written.
+    The file gets its name only once it is complete. Returns the path or URI written, which is the XCom
+    ``path`` too, beside ``size`` (in bytes) and ``sha256``.
 
     :param path: Where to: a local path or a URI like ``s3://connection@bucket/key.mp4``; one that ends with
         ``/`` is a folder, in which the file is named after the Runway task. (templated)
-    :param runway_task_id: The Runway task ID; give this or ``video_url``. (templated)
+    :param runway_task_id: The Runway task ID; give this or ``video_url``. Preferred: a URL that was refused
+        is replaced by a fresh one. (templated)
     :param video_url: The URL of the video. (templated)
     :param model: ``runway`` (generate, extend) or ``aleph``; used with ``runway_task_id``. (templated)
+    :param overwrite: Replace a file that is at ``path`` already. Without it, the same video counts as stored,
+        and another file is an error.
+    :param manifest: Store the story of the video beside it, too: what is known of the request, the IDs,
+        times, credits, size and SHA-256, as a JSON file.
+    :param thumbnail: Store its first picture beside it, too; used with ``runway_task_id``.
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`; its key is not sent to where the
         video is stored. (templated)
     """
@@ -39,6 +48,9 @@ class RunwayDownloadOperator(BaseOperator):
         runway_task_id: str | None = None,
         video_url: str | None = None,
         model: str = "runway",
+        overwrite: bool = False,
+        manifest: bool = False,
+        thumbnail: bool = False,
         runway_conn_id: str = "runway_default",
         **kwargs: Any,
     ) -> None:
@@ -47,39 +59,42 @@ class RunwayDownloadOperator(BaseOperator):
         self.runway_task_id = runway_task_id
         self.video_url = video_url
         self.model = model
+        self.overwrite = overwrite
+        self.manifest = manifest
+        self.thumbnail = thumbnail
         self.runway_conn_id = runway_conn_id
 
     def execute(self, context: Context) -> str:
         """Download, and return the path or URI written."""
+        from airflow_provider_runway.files.naming import check_path
         from airflow_provider_runway.hooks.runway import RunwayHook
 
-        if bool(self.runway_task_id) == bool(self.video_url):
-            raise RunwayValidationError(
-                f"runway_task_id={self.runway_task_id!r}, video_url={self.video_url!r}: give exactly one."
+        with results.reporting(context):
+            if bool(self.runway_task_id) == bool(self.video_url):
+                raise RunwayValidationError(
+                    f"runway_task_id={self.runway_task_id!r}, video_url={self.video_url!r}: give exactly one."
+                )
+            check_path(self.path)
+            hook = RunwayHook(self.runway_conn_id)
+            task = self._look_up(hook) if self.runway_task_id else None
+            if task is not None:
+                results.push_task_id(context, task.task_id)
+            kept = hook.keep_video(
+                self.path,
+                task=task,
+                video_url=None if task is not None else check_url("video_url", self.video_url),
+                overwrite=self.overwrite,
+                manifest=self.manifest,
+                thumbnail=self.thumbnail,
             )
-        if not isinstance(self.path, str) or not self.path.strip():
-            raise RunwayValidationError(f"path={self.path!r}: required: where to store the video.")
-        hook = RunwayHook(self.runway_conn_id)
-        url = check_url("video_url", self.video_url) if self.video_url else self._look_up(hook)
-        path = self.path
-        if path.endswith("/"):
-            path += f"{self.runway_task_id}.mp4" if self.runway_task_id else _file_name(url)
-        size = hook.download_video(url, path)
-        self.log.info("Stored %s (%d bytes)", path, size)
-        return path
+            return self.announce(context, kept)
 
-    def _look_up(self, hook: Any) -> str:
-        task: RunwayTask = hook.get_task(self.runway_task_id, model=self.model)
+    def _look_up(self, hook: RunwayHook) -> RunwayTask:
+        task = hook.get_task(str(self.runway_task_id), model=self.model)
         if not task.state.is_terminal:
             raise RunwayError(
                 f"Runway task {task.task_id} has no video yet: it is {task.state}. Wait for it first, with a "
                 "RunwayTaskSensor or wait_for_completion=True.",
                 runway_task_id=task.task_id,
             )
-        return task.result_url()
-
-
-def _file_name(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    return urlsplit(url).path.rsplit("/", 1)[-1] or "video.mp4"
+        return task

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from airflow_provider_runway.api.requests import RunwayRequest, check_url
 from airflow_provider_runway.compat import AirflowException, conf
 from airflow_provider_runway.exceptions import RunwayTimeoutError, RunwayValidationError
 from airflow_provider_runway.operators import paying
+from airflow_provider_runway.operators.keeping import KeepingOperator
 from airflow_provider_runway.triggers import deferral, results
 from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
 
@@ -22,18 +24,28 @@ if TYPE_CHECKING:
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
 
 
-class RunwaySubmitOperator(paying.PayingOperator):
+class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
     """
     What generate, extend and Aleph share: submit once, and wait for the video if asked to.
 
-    Returns the Runway task ID, which is the XCom ``runway_task_id`` from the submission on, as its price by
+    Returns the Runway task ID, or with ``path`` where the video is stored. The Runway task ID is the XCom
+    ``runway_task_id`` from the submission on, what was asked for is ``runway_request``, and its price by
     kie.ai's price list is ``credits_consumed``. Where it has waited, ``video_url``, ``image_url`` and
-    ``video_id`` are XComs too, those that are known, and ``credits_consumed`` is what kie.ai says.
+    ``video_id`` are XComs too, those that are known, and ``credits_consumed`` is what kie.ai says; where it
+    has stored, ``path``, ``size`` (in bytes) and ``sha256`` are.
 
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
     :param wait_for_completion: End with the video there, instead of with the Runway task submitted.
     :param deferrable: Wait in the triggerer, without a worker, for the video and for a place under kie.ai's
         rate limit; from Airflow 3.3 on, end there too. The default is ``[operators] default_deferrable``.
+    :param path: Store the video in the same task, and end with it stored: a local path or a URI like
+        ``s3://connection@bucket/key.mp4``; one that ends with ``/`` is a folder, in which the file is named
+        after the Runway task. Implies ``wait_for_completion``. (templated)
+    :param overwrite: Replace a file that is at ``path`` already. Without it, the file of the same Runway task
+        counts as stored, and any other is an error: before anything is paid for, where it can be known.
+    :param manifest: Store the story of the video beside it, too: what was asked for, the IDs, times, credits,
+        size and SHA-256, as a JSON file.
+    :param thumbnail: Store its first picture beside it, too.
     :param poll_interval: Seconds between two looks (at least 1), or a ``timedelta``; ``None`` adapts to the
         kind of task.
     :param timeout: Seconds from the submission to the video, or a ``timedelta``; also the longest that a
@@ -50,7 +62,7 @@ class RunwaySubmitOperator(paying.PayingOperator):
     :param callback_url: Where kie.ai reports the end. (templated)
     """
 
-    template_fields: Sequence[str] = ("runway_conn_id", "callback_url")
+    template_fields: Sequence[str] = ("runway_conn_id", "path", "callback_url")
     ui_color = "#e8e1f7"
     model = "runway"
 
@@ -59,6 +71,10 @@ class RunwaySubmitOperator(paying.PayingOperator):
         *,
         runway_conn_id: str = "runway_default",
         wait_for_completion: bool = False,
+        path: str | None = None,
+        overwrite: bool = False,
+        manifest: bool = False,
+        thumbnail: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta | None = None,
         timeout: float | timedelta = 3600,
@@ -72,6 +88,10 @@ class RunwaySubmitOperator(paying.PayingOperator):
         super().__init__(**kwargs)
         self.runway_conn_id = runway_conn_id
         self.wait_for_completion = wait_for_completion
+        self.path = path
+        self.overwrite = overwrite
+        self.manifest = manifest
+        self.thumbnail = thumbnail
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
@@ -92,13 +112,13 @@ class RunwaySubmitOperator(paying.PayingOperator):
     def execute(self, context: Context) -> str:
         """Submit or take up, wait if asked to, and return the Runway task ID."""
         by_default = conf.getboolean("operators", "default_deferrable", fallback=False)
-        if self.deferrable and not self.wait_for_completion and not by_default:
+        if self.deferrable and not self._waits and not by_default:
             self.log.info(
-                "deferrable=True does not wait for the video without wait_for_completion=True: it only gives "
-                "the worker back where kie.ai's limits ask for a pause before the submission."
+                "deferrable=True does not wait for the video without wait_for_completion=True or a path: it "
+                "only gives the worker back where kie.ai's limits ask for a pause before the submission."
             )
         ti: Any = context["ti"]
-        with paying.bounded(self, context):
+        with self._reporting(context):
             return self._run(context, paying.Attempts(time.time()), may_begin=ti.try_number == 1)
 
     def submit_again(
@@ -119,7 +139,7 @@ class RunwaySubmitOperator(paying.PayingOperator):
         :param refusals: How many attempts were refused since.
         :param unknown: How many attempts since then nobody can know the fate of.
         """
-        with paying.bounded(self, context):
+        with self._reporting(context):
             return self._run(context, paying.Attempts(first_tried_at, refusals, unknown))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
@@ -133,7 +153,7 @@ class RunwaySubmitOperator(paying.PayingOperator):
         from airflow_provider_runway.waiting.ending import WaitEnd
 
         end = WaitEnd.from_event(event)
-        with paying.bounded(self, context):
+        with self._reporting(context):
             if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
                 # The trigger's own last look may have failed, or have had no turn.
                 task = deferral.last_look(self, self.runway_conn_id, end.error.runway_task_id, self.model)
@@ -148,14 +168,14 @@ class RunwaySubmitOperator(paying.PayingOperator):
                 task_ids=self.task_id, map_indexes=ti.map_index, key=results.TASK_ID_KEY
             )
             if runway_task_id:
-                with paying.bounded(self, context):
+                with self._reporting(context):
                     task = deferral.last_look(self, self.runway_conn_id, runway_task_id, self.model)
-                if task is not None:
-                    return self._finish(context, task)
-                try:
-                    return super().resume_execution(next_method, next_kwargs, context)
-                except AirflowException as error:
-                    raise deferral.trigger_failed(error, runway_task_id) from error
+                    if task is not None:
+                        return self._finish(context, task)
+                    try:
+                        return super().resume_execution(next_method, next_kwargs, context)
+                    except AirflowException as error:
+                        raise deferral.trigger_failed(error, runway_task_id) from error
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
@@ -175,10 +195,11 @@ class RunwaySubmitOperator(paying.PayingOperator):
         journal = paying.journal_of(self, context, request, may_begin=may_begin)
         submission, finished = paying.take_up(self, journal, hook)
         if submission is None:
+            self._check_place()
             submission = paying.submit(self, journal, hook, request, attempts)
         runway_task_id = self._runway_task_id = submission.runway_task_id or ""
         self._push_submission(context, request, runway_task_id)
-        if not self.wait_for_completion:
+        if not self._waits:
             return runway_task_id
         if finished is not None:
             return self._finish(context, finished)
@@ -192,7 +213,7 @@ class RunwaySubmitOperator(paying.PayingOperator):
                 poll_interval=poll_interval,
                 started_at=submission.submitted_at,
                 end_time=submission.end_time,
-                returns="task_id",
+                returns=None if self.path else "task_id",
                 kind=request.kind,
             )
         task = hook.wait_for_task(
@@ -205,7 +226,40 @@ class RunwaySubmitOperator(paying.PayingOperator):
         )
         return self._finish(context, task)
 
+    @contextmanager
+    def _reporting(self, context: Context) -> Iterator[None]:
+        with results.reporting(context), paying.bounded(self, context):
+            yield
+
+    @property
+    def _waits(self) -> bool:
+        return self.wait_for_completion or self.path is not None
+
+    def _check_place(self) -> None:
+        """Find out before anything is paid for that the video could not be stored."""
+        if self.path is None:
+            return
+        from airflow_provider_runway.files.storage import reach
+
+        place = reach(self.path)
+        if self.path.endswith("/"):
+            return
+        if place.protocol in ("", "file") and place.is_dir():
+            there, way_out = "a folder", ""
+        elif not self.overwrite and place.exists():
+            there, way_out = "a file already", " overwrite=True replaces the file."
+        else:
+            return
+        raise RunwayValidationError(
+            f"path={self.path!r}: there is {there}, and nothing was submitted. With a '/' at its end it is "
+            f"that of a folder, in which each video has a name of its own.{way_out}"
+        )
+
     def _check_arguments(self) -> None:
+        if self.path is not None:
+            from airflow_provider_runway.files.naming import check_path
+
+            check_path(self.path)
         seconds("timeout", self.timeout)
         seconds("poll_interval", self.poll_interval)
         credits_left = self.min_credits
@@ -241,4 +295,16 @@ class RunwaySubmitOperator(paying.PayingOperator):
 
     def _finish(self, context: Context, task: RunwayTask) -> str:
         results.push_result(context, task)
-        return task.task_id
+        if self.path is None:
+            return task.task_id
+        from airflow_provider_runway.hooks.runway import RunwayHook
+
+        kept = RunwayHook(self.runway_conn_id).keep_video(
+            self.path,
+            task=task,
+            request=results.description_of(self.build_request()),
+            overwrite=self.overwrite,
+            manifest=self.manifest,
+            thumbnail=self.thumbnail,
+        )
+        return self.announce(context, kept)

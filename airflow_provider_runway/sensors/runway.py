@@ -101,31 +101,32 @@ class RunwayTaskSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait as ``deferrable`` and ``mode`` say, and return the video URL."""
-        if not self.deferrable:
+        with results.reporting(context):
+            if not self.deferrable:
+                try:
+                    return super().execute(context)
+                except RunwayError:
+                    raise
+                except AirflowSensorTimeout as error:
+                    raise self._timed_out(str(error)) from error
             try:
-                return super().execute(context)
-            except RunwayError:
-                raise
-            except AirflowSensorTimeout as error:
-                raise self._timed_out(str(error)) from error
-        try:
-            found = self.poke(context)
-        except (RunwayError, AirflowSensorTimeout) as error:
-            # As where it is found later: by the base class, when the trigger has ended.
-            self._fail(error)
-        if found:
-            return found.xcom_value
-        started_at = beginning.start_of_wait(context, self.runway_task_id)
-        return deferral.defer(
-            self,
-            runway_task_id=self.runway_task_id,
-            model=self.model,
-            runway_conn_id=self.runway_conn_id,
-            poll_interval=self.poll_interval,
-            started_at=started_at,
-            end_time=started_at + self.timeout,
-            returns="video_url",
-        )
+                found = self.poke(context)
+            except (RunwayError, AirflowSensorTimeout) as error:
+                # As where it is found later: by the base class, when the trigger has ended.
+                self._fail(error)
+            if found:
+                return found.xcom_value
+            started_at = beginning.start_of_wait(context, self.runway_task_id)
+            return deferral.defer(
+                self,
+                runway_task_id=self.runway_task_id,
+                model=self.model,
+                runway_conn_id=self.runway_conn_id,
+                poll_interval=self.poll_interval,
+                started_at=started_at,
+                end_time=started_at + self.timeout,
+                returns="video_url",
+            )
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
@@ -186,28 +187,29 @@ class RunwayTaskSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
-        if next_method == deferral.TRIGGER_FAILED:
-            try:
-                task = deferral.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
-            except RunwayError as error:
-                self._fail(error)
-            if task is not None:
-                from airflow_provider_runway.waiting.ending import WaitEnd
+        with results.reporting(context):
+            if next_method == deferral.TRIGGER_FAILED:
+                try:
+                    task = deferral.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
+                except RunwayError as error:
+                    self._fail(error)
+                if task is not None:
+                    from airflow_provider_runway.waiting.ending import WaitEnd
 
-                return self._finish(context, WaitEnd(task=task))
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except (RunwayError, AirflowSkipException):
-            raise
-        except AirflowSensorTimeout as error:
-            raise self._timed_out(str(error)) from error
-        except AirflowException as error:
-            if next_method != deferral.TRIGGER_FAILED:
+                    return self._finish(context, WaitEnd(task=task))
+            try:
+                return super().resume_execution(next_method, next_kwargs, context)
+            except (RunwayError, AirflowSkipException):
                 raise
-            failed = deferral.trigger_failed(error, self.runway_task_id)
-            if isinstance(failed, RunwayTimeoutError):
+            except AirflowSensorTimeout as error:
                 raise self._timed_out(str(error)) from error
-            raise failed from error
+            except AirflowException as error:
+                if next_method != deferral.TRIGGER_FAILED:
+                    raise
+                failed = deferral.trigger_failed(error, self.runway_task_id)
+                if isinstance(failed, RunwayTimeoutError):
+                    raise self._timed_out(str(error)) from error
+                raise failed from error
 
     def _finish(self, context: Context, end: WaitEnd) -> str | None:
         try:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_runway.api.requests import URL_FIELDS
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayServerError,
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 
 _KEY = "runway_submission"
 _EXCERPT = 80
-#: Fields whose query is left out when requests are compared: a signed address is signed anew each time.
-_URLS = ("image_url", "video_url", "reference_image")
 
 #: Seconds between attempts to note what became of a request that was sent.
 _PAUSES = (0.5, 2.0, 5.0, 10.0)
@@ -76,7 +75,8 @@ def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
     for field in fields(request):
         value = getattr(request, field.name)
         if value != field.default:
-            told[field.name] = value.partition("?")[0] if value and field.name in _URLS else value
+            # A signed address is signed anew each time.
+            told[field.name] = value.partition("?")[0] if value and field.name in URL_FIELDS else value
     return _digest(request, told, runway_conn_id)
 
 

@@ -27,7 +27,7 @@ def defer(
     poll_interval: float | None,
     started_at: float,
     end_time: float,
-    returns: str,
+    returns: str | None,
     kind: str | None = None,
 ) -> None:
     """
@@ -40,7 +40,8 @@ def defer(
     :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts.
     :param started_at: When the Runway task was submitted or the wait began, epoch seconds.
     :param end_time: The wait's deadline, epoch seconds.
-    :param returns: Which field of the Runway task is the ``return_value``: ``task_id`` or ``video_url``.
+    :param returns: Which field of the Runway task is the ``return_value``: ``task_id`` or ``video_url``;
+        ``None`` where a worker has something left to do.
     :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
     """
     from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
@@ -54,7 +55,7 @@ def defer(
             started_at=started_at,
             end_time=end_time,
             kind=kind,
-            returns=returns if without_worker.can_end(operator) else None,
+            returns=returns if returns and without_worker.can_end(operator) else None,
             deferred_at=time.time(),
         ),
         method_name="execute_complete",

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.api.requests import PRICES
+from airflow_provider_runway.api.requests import PRICES, URL_FIELDS
 from airflow_provider_runway.compat import Stats
+from airflow_provider_runway.exceptions import RunwayError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.requests import RunwayRequest
@@ -16,6 +23,10 @@ if TYPE_CHECKING:
 TASK_ID_KEY = "runway_task_id"
 #: XCom key of the cost in credits: by the price list from the submission on, as kie.ai says after a wait.
 COST_KEY = "credits_consumed"
+#: XCom key of what was asked for: the model, the kind, and the fields of the request.
+REQUEST_KEY = "runway_request"
+#: XCom key of why the last try failed: the error's class, its text, and whether nobody knows of a submission.
+ERROR_KEY = "runway_error"
 #: XCom key of what an Airflow task returns.
 RETURN_KEY = "return_value"
 
@@ -26,13 +37,52 @@ SENSOR_KEYS = (RETURN_KEY, *_VIDEO_KEYS, COST_KEY)
 
 def submission_of(request: RunwayRequest, runway_task_id: str) -> dict[str, Any]:
     """
-    Return the XComs of a submission: the Runway task ID and, where there is a price, its cost.
+    Return the XComs of a submission: the Runway task ID, what was asked for and, where there is a price, its
+    cost.
 
     :param request: What was submitted.
     :param runway_task_id: The Runway task ID.
     """
     cost = {} if request.price is None else {COST_KEY: request.price}
-    return {TASK_ID_KEY: runway_task_id, **cost}
+    return {TASK_ID_KEY: runway_task_id, REQUEST_KEY: description_of(request), **cost}
+
+
+def description_of(request: RunwayRequest) -> dict[str, Any]:
+    """
+    Return what was asked for, for people and manifests: ``model``, ``kind`` and the fields that have a value,
+    URLs without their query, which may hold a signature.
+
+    :param request: What was submitted.
+    """
+    told = {field.name: getattr(request, field.name) for field in fields(request)}
+    return {
+        "model": request.model,
+        "kind": request.kind,
+        **{
+            name: value.partition("?")[0] if name in URL_FIELDS else value
+            for name, value in told.items()
+            if value is not None
+        },
+    }
+
+
+@contextmanager
+def reporting(context: Context) -> Iterator[None]:
+    """
+    Let an error of ours that fails a try be an XCom too, for Airflow keeps no error's text.
+
+    :param context: The Airflow context.
+    """
+    try:
+        yield
+    except RunwayError as error:
+        report = {"kind": type(error).__name__, "text": str(error), "unknown": error.creation_unknown}
+        ti: Any = context["ti"]
+        try:
+            ti.xcom_push(key=ERROR_KEY, value=report)
+        except Exception:
+            log.exception("Why this try failed cannot be pushed as an XCom")
+        raise
 
 
 def count_submission(request: RunwayRequest) -> None:
@@ -58,6 +108,17 @@ def result_of(task: RunwayTask) -> dict[str, Any]:
         cost = PRICES["aleph"]
     result = {key: getattr(task, key) for key in _VIDEO_KEYS} | {COST_KEY: cost}
     return {key: value for key, value in result.items() if value is not None}
+
+
+def push_task_id(context: Context, runway_task_id: str) -> None:
+    """
+    Push the Runway task ID that a task is about.
+
+    :param context: The Airflow context.
+    :param runway_task_id: The Runway task ID.
+    """
+    ti: Any = context["ti"]
+    ti.xcom_push(key=TASK_ID_KEY, value=runway_task_id)
 
 
 def push_result(context: Context, task: RunwayTask) -> None:

@@ -44,11 +44,13 @@ class Life:
         self.ti = TaskInstance()
         self.ti.try_number, self.ti.max_tries = 0, retries
         self.deferral: TaskDeferred | None = None
+        #: What else Airflow tells a task.
+        self.more_context: dict[str, Any] = {}
 
     @property
     def context(self) -> Any:
         own = {} if self.store is None else {"task_state_store": self.store}
-        return {"ti": self.ti, "task_instance": self.ti, **own}
+        return {"ti": self.ti, "task_instance": self.ti, **own, **self.more_context}
 
     def operator(self) -> RunwayGenerateOperator:
         return RunwayGenerateOperator(**self.arguments)

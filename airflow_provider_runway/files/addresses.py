@@ -1,0 +1,121 @@
+"""Keeps downloads off private addresses: an answer must not make a worker read what only it can reach."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_runway.exceptions import RunwayValidationError
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def check_public(url: str, *, allowed: tuple[str, ...] = (), by_name_alone: bool = False) -> None:
+    """
+    Refuse a URL on a private address: loopback, link-local, RFC 1918 and whatever else is not public.
+
+    :param url: An ``http`` or ``https`` URL.
+    :param allowed: URLs whose scheme, host and port are allowed wherever they are.
+    :param by_name_alone: Whether only an address in the URL itself is looked at, since a proxy finds out what
+        a name stands for.
+    :raises RunwayValidationError: it is private.
+    """
+    place = _origin(url)
+    if place is None or place in map(_origin, allowed):
+        return
+    _, host, port = place
+    try:
+        found = [_numeric(host)]
+    except ValueError:
+        if host == "localhost" or host.endswith(".localhost"):
+            found = [ipaddress.ip_address("127.0.0.1")]
+        elif by_name_alone:
+            return
+        else:
+            found = _resolved(host, port)
+    for address in found:
+        if not is_public(address):
+            raise private(url, address)
+
+
+def is_http(url: str) -> bool:
+    """
+    Return whether it is a URL that can be asked for.
+
+    :param url: What may be one.
+    """
+    return _origin(url) is not None
+
+
+def check_peer(url: str, peer: Any, *, allowed: tuple[str, ...] = ()) -> None:
+    """
+    Refuse an answer that came from a private address, whatever its name stood for when it was looked at.
+
+    :param url: What was asked for.
+    :param peer: What the socket's ``getpeername()`` says.
+    :param allowed: As for :func:`check_public`.
+    :raises RunwayValidationError: it is private.
+    """
+    if _origin(url) in map(_origin, allowed):
+        return
+    address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    if not is_public(address):
+        raise private(url, address)
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """
+    Return whether an address can be reached from everywhere.
+
+    :param address: The address; one of IPv4 in an IPv6 address counts as what it is.
+    """
+    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
+    return bool(inner.is_global and not inner.is_multicast)
+
+
+def private(url: str, address: object) -> RunwayValidationError:
+    """
+    Return the error for a URL on a private address.
+
+    :param url: The URL; its query is not shown.
+    :param address: The address.
+    """
+    return RunwayValidationError(
+        f"{url.partition('?')[0]!r} is on a private address ({address}), from where no video is fetched. "
+        "Where that is right, set the connection's extra 'allow_private_hosts' to true."
+    )
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname or port is None:
+        return None
+    return parts.scheme, parts.hostname.rstrip("."), port
+
+
+def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that a host is, in any form that the system takes: ``2130706433``, ``0x7f.1``."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        if not host[:1].isdigit() or not host.replace(".", "").isalnum():
+            raise
+        try:
+            return ipaddress.ip_address(socket.inet_aton(host))
+        except OSError:
+            raise ValueError(host) from None
+
+
+def _resolved(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        # Then the request will say so itself.
+        return []
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -1,0 +1,60 @@
+"""Where a video is stored, and under which name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_runway.exceptions import RunwayValidationError
+
+_LONGEST_NAME = 200
+
+
+def check_path(path: Any) -> None:
+    """
+    Refuse what cannot be a place for a video.
+
+    :param path: A local path or a URI that ``ObjectStoragePath`` understands; with a ``/`` at its end a
+        folder.
+    :raises RunwayValidationError: it is no text, or empty.
+    """
+    if not isinstance(path, str) or not path.strip():
+        raise RunwayValidationError(f"path={path!r}: required: where to store the video.")
+
+
+def file_in(path: str, runway_task_id: str | None, video_url: str) -> str:
+    """
+    Return the path of the file: the path itself, or one in the folder that it is.
+
+    :param path: Where to store; with a ``/`` at its end a folder.
+    :param runway_task_id: What names the file in a folder, where it is known.
+    :param video_url: Whose last part names it otherwise.
+    """
+    if not path.endswith("/"):
+        return path
+    if runway_task_id:
+        return f"{path}{safe_name(runway_task_id)}.mp4"
+    return path + safe_name(urlsplit(video_url).path.rsplit("/", 1)[-1] or "video.mp4")
+
+
+def safe_name(name: str) -> str:
+    """
+    Return a file's name made of one that a server chose, which cannot lead out of a folder or hide in it.
+
+    :param name: A Runway task ID, or the last part of a URL.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[-_LONGEST_NAME:] or "video"
+
+
+def beside(path: str, ending: str) -> str:
+    """
+    Return the path of what belongs to a video: the same without the ending of its name, and with another.
+
+    :param path: The video's path.
+    :param ending: Such as ``.json``.
+    """
+    folder, slash, name = path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    found = f"{folder}{slash}{stem if dot and stem else name}{ending}"
+    return found if found != path else path + ending

@@ -1,0 +1,163 @@
+"""What the hook adds to HTTP for files: a video is fetched from where it is, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tenacity
+from airflow.providers.http.hooks.http import HttpHook
+
+from airflow_provider_runway.api.requests import check_url
+from airflow_provider_runway.exceptions import RunwayError, RunwayVideoExpiredError
+from airflow_provider_runway.files import naming
+from airflow_provider_runway.files.download import Download, picture
+from airflow_provider_runway.files.keeping import Keeper, Kept
+from airflow_provider_runway.hooks import transport
+
+if TYPE_CHECKING:
+    from airflow_provider_runway.api.tasks import RunwayTask
+    from airflow_provider_runway.hooks.connection import RunwaySettings
+
+T = TypeVar("T")
+
+#: Seconds until a URL that was refused is asked for again.
+_SECOND_LOOK = 1.0
+
+
+class KeepingHook(HttpHook):
+    """The part of :class:`~airflow_provider_runway.hooks.runway.RunwayHook` that stores videos."""
+
+    @cached_property
+    def settings(self) -> RunwaySettings:
+        """What the connection says."""
+        raise NotImplementedError
+
+    def keep_video(
+        self,
+        path: str,
+        *,
+        task: RunwayTask | None = None,
+        video_url: str | None = None,
+        request: dict[str, Any] | None = None,
+        overwrite: bool = False,
+        manifest: bool = False,
+        thumbnail: bool = False,
+    ) -> Kept:
+        """
+        Store a video, streamed, whole, and seen by nobody before; return what was stored.
+
+        A broken connection is gone on from where it broke. Where the URL is refused, it is asked for again,
+        then a fresh record of the task, then kie.ai's route for downloads. The API key is not sent to where
+        the video is.
+
+        :param path: A local path, or a URI like ``s3://connection@bucket/key.mp4``; with a ``/`` at its end a
+            folder, in which the file is named after the Runway task, or after the URL where no task is given.
+        :param task: The finished Runway task.
+        :param video_url: The public URL of the video; used without ``task``.
+        :param request: What was asked for, for the manifest.
+        :param overwrite: Replace any file that is there. Without it, the same video counts as stored, and
+            another file is an error.
+        :param manifest: Write the story of the video beside it, as a JSON file.
+        :param thumbnail: Store its first picture beside it; that failing is a warning.
+        :raises RunwayVideoExpiredError: there is no such video (any more).
+        :raises RunwayServerError: it could not be had, or not whole; nothing is left under the path.
+        :raises RunwayValidationError: the path cannot be; another file is there; or the video is on a private
+            address that the connection does not allow.
+        """
+        url = task.result_url() if task is not None else check_url("video_url", video_url)
+        keeper = Keeper(path, task=task, video_url=url, request=request, overwrite=overwrite)
+        kept = keeper.already()
+        if kept is None:
+            kept = self._keep(keeper, url, task)
+            self.log.info("Stored %s (%d bytes)", kept.path, kept.size)
+        else:
+            self.log.info("%s is there already (%d bytes)", kept.path, kept.size)
+        if manifest:
+            keeper.write_manifest(kept)
+        if thumbnail:
+            self._keep_thumbnail(task, kept.path)
+        return kept
+
+    def download_video(self, video_url: str, path: str) -> int:
+        """
+        Store a video as :meth:`keep_video` does, and return its size in bytes.
+
+        :param video_url: The public URL of the video.
+        :param path: A local path, or a URI like ``s3://connection@bucket/key.mp4``; an existing file is
+            replaced.
+        :raises RunwayVideoExpiredError: there is no such video (any more).
+        :raises RunwayServerError: it could not be had, or not whole; nothing is left under the path.
+        """
+        return self.keep_video(path, video_url=video_url, overwrite=True).size
+
+    def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
+        """See :class:`~airflow_provider_runway.hooks.runway.RunwayHook`."""
+        raise NotImplementedError
+
+    def get_download_url(self, video_url: str) -> str:
+        """See :class:`~airflow_provider_runway.hooks.runway.RunwayHook`."""
+        raise NotImplementedError
+
+    def _repeat(self, attempt: Callable[[], T], may_repeat: Callable[[RunwayError], bool]) -> T:
+        raise NotImplementedError
+
+    def _keep(self, keeper: Keeper, url: str, task: RunwayTask | None) -> Kept:
+        refused: list[RunwayError] = []
+        for address in self._addresses(url, task):
+            try:
+                return self._repeat(partial(self._store, keeper, address), lambda error: error.repeat_lookup)
+            except RunwayVideoExpiredError as error:
+                self.log.info("%s: %s", address.partition("?")[0], error)
+                refused.append(error)
+            except RunwayError as error:
+                raise error.explain(after=f"Downloading {url} has failed.") from None
+        raise refused[0].explain(
+            after=f"Downloading {url} has failed.", runway_task_id=task.task_id if task else None
+        )
+
+    def _addresses(self, url: str, task: RunwayTask | None) -> Iterator[str]:
+        """Yield where a video may be, one after the other as each is refused."""
+        yield url
+        tenacity.nap.sleep(_SECOND_LOOK)
+        yield url
+        try:
+            if task is not None:
+                fresh = self.get_task(task.task_id, model=task.model).result_url()
+                if fresh != url:
+                    yield fresh
+            yield self.get_download_url(url)
+        except RunwayError as error:
+            self.log.info("There is no other URL of it: %s", error)
+
+    def _store(self, keeper: Keeper, url: str) -> Kept:
+        with self.get_conn() as session:
+            session.auth = None
+            return keeper.store(self._download(session, url).chunks)
+
+    def _download(self, session: Any, url: str) -> Download:
+        settings = self.settings
+        return Download(
+            session,
+            url,
+            allowed=None if settings.allow_private_hosts else (settings.base_url, settings.upload_host),
+            through_proxy=settings.proxy_for(url) is not None,
+            timeout=settings.timeout,
+            **transport.connection_first(session),
+        )
+
+    def _keep_thumbnail(self, task: RunwayTask | None, path: str) -> None:
+        from airflow_provider_runway.files import storage
+
+        url = task.image_url if task is not None else None
+        if not url:
+            self.log.info("kie.ai names no thumbnail of it")
+            return
+        try:
+            with self.get_conn() as session:
+                session.auth = None
+                content, ending = picture(self._download(session, check_url("image_url", url)))
+            storage.store([content], naming.beside(path, ending))
+        except (RunwayError, OSError) as error:
+            self.log.warning("The thumbnail could not be stored: %s", error)
