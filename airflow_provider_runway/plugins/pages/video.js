@@ -1,0 +1,301 @@
+// The video of one task instance: the player or why there is none, how it came about, and what is known of it.
+
+import {
+  address,
+  ask,
+  badge,
+  bytes,
+  follow,
+  icon,
+  keepAsking,
+  kindName,
+  leadTo,
+  make,
+  number,
+  parameters,
+  secondsSince,
+  span,
+  stateClass,
+  stateName,
+  staySideBySide,
+  taskName,
+  tick,
+  time,
+} from "./common.js";
+
+const query = parameters();
+const instance = {
+  run_id: query.run_id ?? "",
+  task_id: query.task_id ?? "",
+  // Airflow leaves the placeholder as it is where a task is not mapped.
+  map_index: /^-?\d+$/.test(query.map_index ?? "") ? query.map_index : "-1",
+};
+const ENDED = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
+
+const main = document.querySelector("main");
+const content = document.getElementById("content");
+const stage = document.getElementById("stage");
+const family = document.getElementById("family");
+const prompt = document.getElementById("prompt");
+const facts = document.getElementById("facts");
+const shown = {};
+
+/** Draw a part of the page, unless it stands there already: a video goes on playing. */
+function draw(name, data, drawing) {
+  const key = JSON.stringify(data);
+  if (shown[name] !== key) {
+    shown[name] = key;
+    drawing();
+  }
+}
+
+function ratioOf(text) {
+  const sides = /^(\d+):(\d+)$/.exec(text ?? "");
+  return sides && Number(sides[1]) && Number(sides[2]) ? Number(sides[1]) / Number(sides[2]) : 16 / 9;
+}
+
+function panel(state, title, ...paragraphs) {
+  return make(
+    "div",
+    { class: `screen panel ${stateClass(state)}` },
+    make("div", { class: "panel-head" }, icon(state === "gone" ? "gone" : stateClass(state)), make("h2", {}, title)),
+    ...paragraphs.filter(Boolean),
+  );
+}
+
+function paragraph(text, attributes = {}) {
+  return text ? make("p", attributes, text) : null;
+}
+
+function player(data) {
+  const { video } = data;
+  const element = make("video", {
+    class: "screen",
+    controls: true,
+    playsinline: true,
+    preload: "metadata",
+    poster: video.poster,
+    src: video.url,
+    "aria-label": data.prompt ? `Video: ${data.prompt.slice(0, 200)}` : "Video",
+  });
+  element.style.setProperty("--ratio", ratioOf(data.aspect_ratio));
+  element.addEventListener("loadedmetadata", () => {
+    if (element.videoWidth && element.videoHeight) {
+      element.style.setProperty("--ratio", element.videoWidth / element.videoHeight);
+    }
+  });
+  element.addEventListener("error", () => {
+    const gone =
+      video.source === "stored"
+        ? panel("gone", "The copy cannot be played", paragraph("The file is gone, or this Airflow cannot read it any more."))
+        : panel("gone", "The video cannot be played", paragraph("kie.ai does not hand it out any more, or cannot be reached from here."));
+    stage.replaceChildren(gone);
+  });
+  const note =
+    video.source === "vendor"
+      ? make(
+          "p",
+          { class: "note" },
+          "Played from kie.ai",
+          ...(video.expires_at ? [", which deletes it on ", time(video.expires_at)] : []),
+          data.path ? ". The stored copy is not readable here." : ". No copy is stored.",
+        )
+      : null;
+  return [element, note];
+}
+
+function missingVideo(data) {
+  if (data.path) {
+    return panel(
+      "made",
+      "Made and stored",
+      paragraph("The copy cannot be shown here: it is not below a folder that [runway] video_roots names."),
+      make("p", {}, make("code", { class: "copy" }, data.path)),
+    );
+  }
+  if (data.video?.expired) {
+    return panel("gone", "Expired", paragraph("kie.ai has deleted this video, and no copy of it was stored."));
+  }
+  return panel("made", "Made", paragraph("Where the video is, this task does not say."));
+}
+
+function wait(data) {
+  if (!data.submitted_at) {
+    const state = data.airflow_state ? `The task is ${data.airflow_state.replaceAll("_", " ")}.` : "The task has not started.";
+    return panel("waiting", "Not submitted yet", paragraph(state));
+  }
+  const clock = make("span", { class: "clock" });
+  const title = make("span", {}, "Waiting for ", clock);
+  const usual = data.usual;
+  const meter = usual && make("div", { class: "meter" });
+  const fill = make("div", { class: "fill" });
+  const words = paragraph(usual ? " " : null);
+  if (meter) {
+    meter.append(fill, make("i", { class: "mark middle" }), make("i", { class: "mark late" }));
+  }
+  tick(clock, () => {
+    const seconds = secondsSince(data.submitted_at);
+    clock.textContent = span(seconds);
+    if (!usual) {
+      return;
+    }
+    const end = Math.max(usual.p95 * 1.3, seconds * 1.05);
+    fill.style.width = `${(Math.max(0, seconds) / end) * 100}%`;
+    meter.style.setProperty("--middle", `${(usual.p50 / end) * 100}%`);
+    meter.style.setProperty("--late", `${(usual.p95 / end) * 100}%`);
+    const usually = `Half of such videos are ready after ${span(usual.p50)}, nearly all after ${span(usual.p95)}.`;
+    words.textContent = seconds > usual.p95 ? `${usually} This one takes longer.` : usually;
+  });
+  // As large as the video will be, which then takes its place.
+  const waiting = panel("waiting", title, meter, words);
+  waiting.style.setProperty("--ratio", ratioOf(data.aspect_ratio));
+  return waiting;
+}
+
+function failure(data) {
+  const unknown = data.state === "unknown";
+  return panel(
+    data.state,
+    unknown ? "Nobody knows whether kie.ai took this" : "Failed",
+    paragraph(data.error?.text ?? "What went wrong is in the task's log."),
+    data.what_to_do
+      ? make("div", { class: "todo" }, make("h3", { class: "label" }, "What to do"), make("p", {}, data.what_to_do))
+      : null,
+  );
+}
+
+function drawStage(data) {
+  if (data.state === "made" && data.video?.url) {
+    stage.replaceChildren(...player(data).filter(Boolean));
+  } else if (data.state === "made") {
+    stage.replaceChildren(missingVideo(data));
+  } else if (data.state === "waiting") {
+    stage.replaceChildren(wait(data));
+  } else if (data.state === "failed" || data.state === "unknown") {
+    stage.replaceChildren(failure(data));
+  } else {
+    stage.replaceChildren(panel("none", "No video", paragraph(`The task is ${data.airflow_state ?? "not started"}.`)));
+  }
+}
+
+function step(member) {
+  const picture = make("span", { class: "thumb" }, icon(stateClass(member.state)));
+  if (member.poster) {
+    const image = make("img", { src: member.poster, alt: "", loading: "lazy", decoding: "async" });
+    image.addEventListener("error", () => image.remove());
+    picture.append(image);
+  }
+  const link = make(
+    "a",
+    { class: `step ${stateClass(member.state)}`, "aria-current": member.current ? "step" : null },
+    picture,
+    make(
+      "span",
+      { class: "step-words" },
+      make("span", { class: "step-kind" }, kindName(member.kind) ?? "Video"),
+      make("span", { class: "step-task" }, taskName(member)),
+      make("span", { class: "unseen" }, stateName(member.state)),
+    ),
+  );
+  leadTo(link, member.href);
+  link.addEventListener("click", follow);
+  return make("li", {}, link);
+}
+
+function drawFamily(members) {
+  family.hidden = members.length < 2;
+  const steps = members.flatMap((member, index) =>
+    index ? [make("li", { class: "arrow", "aria-hidden": "true" }, icon("next")), step(member)] : [step(member)],
+  );
+  family.replaceChildren(make("ol", { role: "list" }, ...steps));
+  const current = family.querySelector("[aria-current]");
+  if (current) {
+    family.scrollLeft = current.offsetLeft - (family.clientWidth - current.offsetWidth) / 2;
+  }
+}
+
+function copy(text) {
+  return make("code", { class: "copy" }, text);
+}
+
+function models(data) {
+  return { runway: "Runway", aleph: "Runway Aleph" }[data.model] ?? data.model;
+}
+
+function rows(data) {
+  const made = data.submitted_at && data.ended_at ? (Date.parse(data.ended_at) - Date.parse(data.submitted_at)) / 1000 : null;
+  const { video } = data;
+  return [
+    ["State", badge(data.state)],
+    ["Took", made !== null && made >= 0 && data.state === "made" ? span(made) : null],
+    ["Kind", kindName(data.kind)],
+    ["Model", models(data)],
+    ["Length", data.duration ? `${number(data.duration)} s` : null],
+    ["Quality", data.quality],
+    ["Format", data.aspect_ratio],
+    ["Credits", data.credits === null || data.credits === undefined ? null : number(data.credits)],
+    ["Submitted", data.submitted_at ? time(data.submitted_at) : null],
+    ["Ended", data.ended_at ? time(data.ended_at) : null],
+    ["Runway task", data.runway_task_id ? copy(data.runway_task_id) : null],
+    ["Stored at", data.path ? copy(data.path) : null],
+    ["Size", data.size === null || data.size === undefined ? null : bytes(data.size)],
+    ["SHA-256", data.sha256 ? copy(data.sha256) : null],
+    ["At kie.ai", video?.expired ? "deleted" : video?.expires_at ? make("span", {}, "until ", time(video.expires_at)) : null],
+    ["Error", data.error?.kind ? copy(data.error.kind) : null],
+  ].filter(([, value]) => value !== null && value !== undefined);
+}
+
+function drawFacts(data) {
+  const entries = rows(data).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+  facts.replaceChildren(make("dl", {}, ...entries));
+}
+
+function drawForeign(data) {
+  const text = ENDED.has(data.airflow_state) ? "This task made no Runway video." : "There is no Runway video here yet.";
+  main.setAttribute("aria-busy", "false");
+  content.hidden = true;
+  let quiet = document.getElementById("quiet");
+  if (!quiet) {
+    quiet = make("p", { id: "quiet", class: "quiet" });
+    content.after(quiet);
+  }
+  quiet.textContent = text;
+}
+
+async function look() {
+  const data = await ask(address("data/video", instance), { missing: "Airflow knows no such task instance." });
+  const settled = ENDED.has(data.airflow_state);
+  if (!data.found) {
+    drawForeign(data);
+    return settled ? null : 15;
+  }
+  document.getElementById("quiet")?.remove();
+  main.setAttribute("aria-busy", "false");
+  content.hidden = false;
+  const { video, error, family: members = [] } = data;
+  draw("stage", [data.state, video?.url, video?.source, video?.expired, data.path, error, data.what_to_do,
+    data.submitted_at, data.usual, data.state === "made" ? null : data.airflow_state], () => drawStage(data));
+  draw("family", members, () => drawFamily(members));
+  draw("prompt", data.prompt, () => {
+    prompt.hidden = !data.prompt;
+    prompt.querySelector(".words").textContent = data.prompt ?? "";
+  });
+  draw("facts", [rows(data).map(([name, value]) => [name, value.textContent ?? value])], () => drawFacts(data));
+  const waiting = data.state === "waiting" || members.some((member) => member.state === "waiting");
+  return waiting || !settled ? 4 : null;
+}
+
+staySideBySide(instance);
+keepAsking(look, document.getElementById("news"), () => {
+  if (main.getAttribute("aria-busy") === "true") {
+    main.setAttribute("aria-busy", "false");
+    content.hidden = true;
+  }
+});
+
+// Times stand in the zone that is chosen in Airflow, which may be chosen anew.
+addEventListener("storage", (event) => {
+  if (event.key === "timezone") {
+    location.reload();
+  }
+});
