@@ -21,6 +21,16 @@ class Request(NamedTuple):
     connection: int
 
 
+def mp4(size: int = 1000) -> bytes:
+    """Return what is built as an MP4 is: a box that says so, and one of all the rest.
+
+    :param size: in bytes, more than 40
+    """
+    head = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
+    rest = (size - len(head)).to_bytes(4, "big") + b"mdat"
+    return head + rest + bytes(number % 251 for number in range(size - len(head) - len(rest)))
+
+
 class Answer(NamedTuple):
     """What to answer."""
 

@@ -23,7 +23,7 @@ from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook, RunwayHook, load_settings
 from airflow_provider_runway.simulator import Simulator
 from tests.integration.conftest import KEY
-from tests.integration.recorder import Recorder, envelope
+from tests.integration.recorder import Answer, Recorder, envelope, mp4
 
 Connect = Callable[..., str]
 
@@ -190,6 +190,7 @@ def test_no_extra_travels_as_a_header(connect: Connect, recorder: Recorder, tmp_
     conn_id = connect(host=recorder.url, extra=EXTRAS)
     RunwayHook(conn_id).get_credits()
     asyncio.run(_ask_async(conn_id))
+    recorder.answer = lambda request: Answer(mp4())
     RunwayHook(conn_id).download_video(f"{recorder.url}/video.mp4", str(tmp_path / "video.mp4"))
     assert len(recorder.requests) == 3
     for request in recorder.requests:
@@ -247,6 +248,7 @@ def test_every_request_has_time_outs(
     hook.get_credits()
     recorder.answer = lambda request: envelope({"taskId": "task-1"})
     hook.submit(GenerateVideo("A paper boat"))
+    recorder.answer = lambda request: Answer(mp4())
     hook.download_video(f"{recorder.url}/video.mp4", str(tmp_path / "video.mp4"))
     assert seen == [timeout] * 3
 

@@ -22,14 +22,11 @@ from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.operators.runway import RunwayDownloadOperator
 from airflow_provider_runway.simulator import Simulator
 from tests.integration.conftest import KEY
-from tests.integration.recorder import Answer, Recorder, envelope
+from tests.integration.recorder import Answer, Recorder, envelope, mp4
 
 pytestmark = pytest.mark.usefixtures("pauses")
 
-#: Begins as an MP4 does: a box of 24 bytes, and one of all the rest.
-VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + (2**20 - 24).to_bytes(4, "big") + b"mdat"
-VIDEO += bytes(range(256)) * 4096
-VIDEO = VIDEO[: 2**20]
+VIDEO = mp4(2**20)
 
 
 def download(context: Any, path: Any, **arguments: Any) -> str:
