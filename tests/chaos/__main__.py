@@ -9,6 +9,7 @@ the notes of what was submitted and without: the second shows what the notes pre
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import signal
@@ -25,6 +26,7 @@ from typing import Any
 import psutil
 import requests
 
+from airflow_provider_runway.files.mp4 import Boxes
 from tests.chaos import plan
 from tests.chaos.verdict import Charge, Ending, Verdict, judge
 from tests.harness.documents import write_between
@@ -179,6 +181,8 @@ class Chaos:
         self._chance = random.Random(arguments.seed + 2)
         self.folder = arguments.folder
         print(f"seed {arguments.seed}; logs: {self.folder}", flush=True)
+        self.videos = self.folder / "videos"
+        renew_folder(self.videos)
         self.postgres = running.enter_context(LocalPostgres(self.folder / "postgres"))
         self.simulator = running.enter_context(
             LocalSimulator(
@@ -197,6 +201,7 @@ class Chaos:
                 database_url=self.postgres.url,
                 config={
                     **SETTINGS,
+                    "CHAOS_FOLDER": str(self.videos),
                     "CHAOS_TASKS": str(arguments.tasks),
                     "CHAOS_DURABLE": str(int(arguments.notes == "with")),
                 },
@@ -222,7 +227,7 @@ class Chaos:
         if not marker_found:
             print("The search for the key looked in the wrong place: it did not even find the run's name.")
             return 2
-        return 0 if verdict.passed and not leaks else 1
+        return 0 if verdict.passed and not leaks and not self._rests() else 1
 
     def _rage(self) -> str:
         give_up_at = time.monotonic() + 60 * self.arguments.minutes
@@ -357,9 +362,13 @@ class Chaos:
                 if index >= 0 and (runway_task_id := self._watched_task(index)):
                     watched[runway_task_id] = state == "success"
                 continue
-            returned = api.xcom(plan.DAG_ID, RUN_ID, name, map_index=index) if state == "success" else None
+            returned = stored = None
+            if state == "success":
+                key = "runway_task_id" if name in plan.STORING else "return_value"
+                returned = api.xcom(plan.DAG_ID, RUN_ID, name, key=key, map_index=index)
+                stored = self._is_stored(index, name) if name in plan.STORING else None
             error = None if state == "success" else self._error(name, index, ti["try_number"])
-            endings.append(Ending(asked[name][index], state, returned, error))
+            endings.append(Ending(asked[name][index], state, returned, error, stored))
         stats = self.simulator.stats()
         failed = {task["task_id"] for task in stats["tasks"] if task["state"] == "fail"}
         charges = [
@@ -367,6 +376,25 @@ class Chaos:
             for made in stats["creations"]
         ]
         return judge(charges, endings, watched)
+
+    def _is_stored(self, index: int, name: str) -> bool:
+        """Return whether the file is there, with the size and the SHA-256 that the task said it has."""
+        path, size, sha256 = (
+            self.airflow.api.xcom(plan.DAG_ID, RUN_ID, name, key=key, map_index=index)
+            for key in ("path", "size", "sha256")
+        )
+        content = Path(str(path)).read_bytes() if path and Path(str(path)).is_file() else b""
+        boxes = Boxes()
+        boxes.feed(content)
+        return boxes.are_whole and len(content) == size and hashlib.sha256(content).hexdigest() == sha256
+
+    def _rests(self) -> list[str]:
+        """Return the files that nobody meant to leave."""
+        return sorted(
+            str(path)
+            for path in self.videos.rglob("*")
+            if path.suffix not in (".mp4", ".json") and path.is_file()
+        )
 
     def _watched_task(self, index: int) -> str | None:
         path = f"/dags/{plan.DAG_ID}/dagRuns/{RUN_ID}/taskInstances/watched/{index}"
@@ -420,6 +448,8 @@ class Chaos:
             ("kills", f"{sum(self.kills.values())} ({_counts(self.kills)})"),
             ("faults", f"{sum(self.faults.values())} ({_counts(self.faults)})"),
             ("API key in database and logs", len(leaks)),
+            ("of the delivered, stored as whole files", verdict.stored),
+            ("rests of files", len(self._rests())),
             ("time", f"{seconds / 60:.1f} minutes"),
         ]
         table = f'{TABLE_HEAD}{flags}"` | |\n|---|---|\n'
@@ -432,6 +462,7 @@ class Chaos:
             ("Lost", verdict.lost),
             ("Other failures", verdict.other_failures),
             ("The key is in", leaks),
+            ("Rests of files", self._rests()),
         ):
             if cases:
                 print(f"\n{title}:\n" + "\n".join(f"  {case}" for case in cases))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 DAG_ID = "chaos"
+#: The Airflow tasks that store their videos, too.
+STORING = ("deferred", "in_worker")
 
 #: Share of the videos that each way of waiting gets.
 SHARES = {"deferred": 0.6, "in_worker": 0.15, "submitted": 0.25}
@@ -25,6 +27,7 @@ KILLS = {
 
 CREATION = "/api/v1/runway/generate"
 LOOKUP = "/api/v1/runway/record-detail"
+RESULT = "/results/"
 
 #: Faults with their weights. Those that carry a creation out and lose the answer are what `unknown` is for.
 FAULTS: list[tuple[int, dict[str, Any]]] = [
@@ -43,6 +46,11 @@ FAULTS: list[tuple[int, dict[str, Any]]] = [
     (2, {"kind": "garbage", "path": LOOKUP, "count": 3}),
     (2, {"kind": "http_error", "path": LOOKUP, "status": 429, "count": 3}),
     (1, {"kind": "slow", "path": LOOKUP, "count": 3, "seconds": 4}),
+    # So that kills fall while videos are stored.
+    (4, {"kind": "slow", "path": RESULT, "count": 4, "seconds": 4}),
+    (3, {"kind": "truncated_download", "path": RESULT, "count": 3}),
+    (1, {"kind": "http_error", "path": RESULT, "status": 503, "count": 2}),
+    (1, {"kind": "http_error", "path": RESULT, "status": 403}),
 ]
 
 

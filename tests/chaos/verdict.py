@@ -31,12 +31,14 @@ class Ending:
     :param state: Airflow's name of its state
     :param runway_task_id: the ID that it returned, if it did
     :param error: the class of the exception of its last try, if it failed
+    :param stored: whether its file is there, and whole; ``None`` for a task that stores none
     """
 
     prompt: str
     state: str
     runway_task_id: str | None = None
     error: str | None = None
+    stored: bool | None = None
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Verdict:
 
     asked: int = 0
     delivered: int = 0
+    stored: int = 0
     submitted_in_vain: int = 0
     charged: int = 0
     failed_generations: int = 0
@@ -86,8 +89,10 @@ def judge(charges: Iterable[Charge], endings: Iterable[Ending], watched: Mapping
             verdict.surplus += len(good) - 1
         if ending.state == "success":
             video_there = ending.runway_task_id is not None and watched.get(ending.runway_task_id, True)
+            video_there = video_there and ending.stored is not False
             if video_there and ending.runway_task_id in good:
                 verdict.delivered += 1
+                verdict.stored += ending.stored is True
             elif good:
                 verdict.lost.append(case)
             elif ending.runway_task_id in [charge.runway_task_id for charge in made]:

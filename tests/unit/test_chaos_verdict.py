@@ -51,6 +51,13 @@ def test_a_paid_video_that_nobody_got_in_the_end_is_lost() -> None:
     assert len(found.lost) == 1
 
 
+def test_a_paid_video_that_is_no_whole_file_where_one_was_asked_for_is_lost() -> None:
+    found = verdict(PAID, ending=Ending("a", "success", "1", stored=False))
+    assert (len(found.lost), found.stored) == (1, 0)
+    found = verdict(PAID, ending=Ending("a", "success", "1", stored=True))
+    assert (found.passed, found.stored) == (True, 1)
+
+
 def test_a_paid_video_that_nobody_asked_for_is_lost() -> None:
     assert len(verdict(PAID, ending=Ending("b", "failed", error=UNKNOWN)).lost) == 1
 

@@ -11,6 +11,7 @@ from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from tests.chaos.plan import DAG_ID, prompts
 
+FOLDER = os.environ.get("CHAOS_FOLDER", "/tmp/chaos-videos")
 DURABLE = os.environ.get("CHAOS_DURABLE", "1") == "1"
 
 with DAG(
@@ -29,11 +30,11 @@ with DAG(
     common = {"durable": DURABLE, "resubmissions": 25, "timeout": timedelta(hours=2), "poll_interval": 2}
 
     deferred = RunwayGenerateOperator.partial(
-        task_id="deferred", wait_for_completion=True, deferrable=True, **common
+        task_id="deferred", path=f"{FOLDER}/", manifest=True, deferrable=True, **common
     ).expand(prompt=asked["deferred"])
 
     in_worker = RunwayGenerateOperator.partial(
-        task_id="in_worker", wait_for_completion=True, deferrable=False, max_active_tis_per_dag=3, **common
+        task_id="in_worker", path=f"{FOLDER}/", deferrable=False, max_active_tis_per_dag=3, **common
     ).expand(prompt=asked["in_worker"])
 
     submitted = RunwayGenerateOperator.partial(task_id="submitted", deferrable=True, **common).expand(
