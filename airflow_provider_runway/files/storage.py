@@ -15,11 +15,18 @@ from fsspec import AbstractFileSystem
 
 from airflow_provider_runway.compat import ObjectStoragePath
 from airflow_provider_runway.exceptions import RunwayValidationError
+from airflow_provider_runway.files.kinds import BEGINNING, KINDS, kind_of
 
 log = logging.getLogger(__name__)
 
 #: Bytes of a video in memory at once. Larger writes are faster only while the kernel has large pages to give.
 CHUNK_SIZE = 256 * 1024
+
+#: The most bytes that kie.ai takes of a picture, and Aleph of a video: 10 MB, by its documentation.
+LARGEST_UPLOAD = 10 * 1024 * 1024
+
+#: By what file systems tell versions of a file: local ones, S3, GCS, Azure.
+_VERSIONS = ("mtime", "ETag", "etag", "LastModified", "updated", "generation")
 
 #: How the name of a file ends that is being written.
 _PART = ".part"
@@ -57,17 +64,47 @@ def reach(path: str) -> ObjectStoragePath:
 
 class Upload:
     """
-    An open file that knows how much of it is left, which is what a streamed multipart form needs.
+    An open file that is to be sent, and knows how much of it is left, which is what a streamed multipart form
+    needs.
 
     :param path: A local path or a URI that ``ObjectStoragePath`` understands.
     :raises FileNotFoundError: there is no such file.
+    :raises RunwayValidationError: it is a folder.
     """
 
     def __init__(self, path: str) -> None:
         source = reach(path)
-        self.name: str = source.name
-        self.len: int = source.stat().st_size
-        self._stream: Any = source.open("rb")
+        told = source.fs.info(source.path)
+        if told.get("type") == "directory":
+            raise RunwayValidationError(f"path={path!r}: must be a file, not a folder.")
+        self.path = path
+        self.len: int = told["size"]
+        #: Tells this version of the file from others, as far as its storage does.
+        self.version = repr((path, self.len, *(str(told[key]) for key in _VERSIONS if key in told)))
+        self._stream: Any = source.fs.open(source.path, "rb")
+        self.kind = kind_of(self._stream.read(BEGINNING))
+        self._stream.seek(0)
+
+    def check(self, what: str = "path", *, pictures: bool = True, videos: bool = True) -> None:
+        """
+        Refuse what kie.ai does not take, before anything is sent.
+
+        :param what: What the file was given as, for the error.
+        :param pictures: Whether it may be a picture.
+        :param videos: Whether it may be a video.
+        :raises RunwayValidationError: it is of another kind, empty, or too large.
+        """
+        wanted = [kind for kind in KINDS if (pictures if kind.is_picture else videos)]
+        if self.kind not in wanted:
+            names = " or ".join(kind.name for kind in wanted)
+            found = "empty" if not self.len else self.kind.name if self.kind else "something else"
+            raise RunwayValidationError(
+                f"{what}={self.path!r}: must be {names} by its content; it is {found}."
+            )
+        if self.len > LARGEST_UPLOAD:
+            raise RunwayValidationError(
+                f"{what}={self.path!r}: must have at most {LARGEST_UPLOAD} bytes (10 MB); it has {self.len}."
+            )
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, at most ``size`` of them."""

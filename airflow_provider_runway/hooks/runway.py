@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import time
 import uuid
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import tenacity
 from requests import RequestException, Session
@@ -47,6 +46,7 @@ from airflow_provider_runway.waiting.poller import Poller
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Connection
+    from airflow_provider_runway.files.kinds import Kind
 
 __all__ = ["RunwayAsyncHook", "RunwayHook", "load_settings"]
 
@@ -271,21 +271,24 @@ class RunwayHook(KeepingHook):
 
     def upload_file(self, path: str | os.PathLike[str]) -> str:
         """
-        Upload a file, streamed, and return its public URL, which is good for 3 days.
+        Upload a picture or a video, streamed, and return its public URL, which is good for 3 days.
 
-        :param path: A local path, or a URI like ``s3://connection@bucket/key.png``.
+        :param path: A local path, or a URI like ``s3://connection@bucket/key.png``: a JPEG, PNG, WebP or
+            MP4 of at most 10 MB.
         :raises FileNotFoundError: there is no such file.
+        :raises RunwayValidationError: it is of another kind, or too large; nothing was sent.
         :raises RunwayError: it was refused; the class says why.
         """
         from requests_toolbelt import MultipartEncoder
 
         def send() -> str:
             with storage.Upload(str(path)) as upload:
+                upload.check()
+                kind = cast("Kind", upload.kind)
                 # The same name would overwrite another upload.
-                name = f"{uuid.uuid4().hex}{os.path.splitext(upload.name)[1]}"
-                media_type = mimetypes.guess_type(upload.name)[0] or "application/octet-stream"
+                name = f"{uuid.uuid4().hex}{kind.ending}"
                 form = MultipartEncoder(
-                    {"uploadPath": "airflow", "fileName": name, "file": (name, upload, media_type)}
+                    {"uploadPath": "airflow", "fileName": name, "file": (name, upload, kind.media_type)}
                 )
                 answer = self._send(
                     "POST",

@@ -18,6 +18,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
 )
+from airflow_provider_runway.operators import inputs
 from airflow_provider_runway.triggers import deferral, results
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def submit(
     :param operator: The task.
     :param journal: Its record, in which nothing is left to take up.
     :param hook: The hook.
-    :param request: What to create.
+    :param request: What to create, with stand-ins for files to upload.
     :param attempts: Those made before a pause in the triggerer.
     :raises RunwayError: there is no submission, or nobody knows of it; the class says why.
     """
@@ -169,6 +170,7 @@ def submit(
     # Whatever can fail before the request leaves does so before it is noted as about to leave.
     _ = hook.settings
     hook.prepare(request)
+    request = inputs.uploaded(request, hook, journal)
     while True:
         submission = None
         try:

@@ -10,6 +10,7 @@ from airflow_provider_runway.api.requests import (
     GenerateAlephVideo,
     GenerateVideo,
 )
+from airflow_provider_runway.operators import inputs
 from airflow_provider_runway.operators.download import RunwayDownloadOperator
 from airflow_provider_runway.operators.submit import RunwaySubmitOperator
 from airflow_provider_runway.operators.upload import RunwayUploadOperator
@@ -31,7 +32,8 @@ class RunwayGenerateOperator(RunwaySubmitOperator):
     :param duration: Length in seconds, 5 or 10; 10 excludes ``1080p``. (templated)
     :param quality: ``720p`` or ``1080p``; ``1080p`` excludes 10 seconds. (templated)
     :param aspect_ratio: ``16:9``, ``9:16``, ``1:1``, ``4:3`` or ``3:4``; not used with a picture. (templated)
-    :param image_url: Public URL of a picture to start from. (templated)
+    :param image_url: A picture to start from: its public URL; or a file, which is uploaded: an absolute path,
+        or a URI like ``s3://connection@bucket/fox.jpg`` (JPEG, PNG or WebP, at most 10 MB). (templated)
     :param watermark: Text to draw into the video; empty means none. (templated)
 
     Further arguments are those of :class:`RunwaySubmitOperator`.
@@ -73,7 +75,7 @@ class RunwayGenerateOperator(RunwaySubmitOperator):
             duration=self.duration,  # type: ignore[arg-type]  # a template renders to text; the request reads both
             quality=self.quality,
             aspect_ratio=self.aspect_ratio,
-            image_url=self.image_url,
+            image_url=inputs.url_or_stand_in("image_url", self.image_url),
             watermark=self.watermark,
         )
 
@@ -128,9 +130,11 @@ class RunwayAlephOperator(RunwaySubmitOperator):
     Make a new video from another one with Runway's Aleph model.
 
     :param prompt: What to change. (templated)
-    :param video_url: Public URL of the source video: at most 10 MB; its first 5 seconds are used. (templated)
+    :param video_url: The source video, of which the first 5 seconds are used: its public URL; or a file,
+        which is uploaded (MP4). At most 10 MB. (templated)
     :param aspect_ratio: ``16:9``, ``9:16``, ``4:3``, ``3:4``, ``1:1`` or ``21:9``. (templated)
-    :param reference_image: Public URL of a picture to take style or content from. (templated)
+    :param reference_image: A picture to take style or content from: its public URL, or a file, which is
+        uploaded. (templated)
     :param seed: A whole number that makes results repeatable. (templated)
     :param watermark: Text to draw into the video; empty means none. (templated)
     :param upload_cn: Whether kie.ai uploads to its storage in China. (templated)
@@ -175,9 +179,9 @@ class RunwayAlephOperator(RunwaySubmitOperator):
         """Return the request for the rendered arguments."""
         return GenerateAlephVideo(
             prompt=self.prompt,
-            video_url=self.video_url,
+            video_url=inputs.url_or_stand_in("video_url", self.video_url),
             aspect_ratio=self.aspect_ratio,
-            reference_image=self.reference_image,
+            reference_image=inputs.url_or_stand_in("reference_image", self.reference_image),
             seed=self.seed,  # type: ignore[arg-type]  # a template renders to text; the request reads both
             watermark=self.watermark,
             upload_cn=self.upload_cn,  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
 from airflow_provider_runway.compat import AirflowException, conf
 from airflow_provider_runway.exceptions import RunwayTimeoutError, RunwayValidationError
-from airflow_provider_runway.operators import paying
+from airflow_provider_runway.operators import inputs, paying
 from airflow_provider_runway.operators.keeping import KeepingOperator
 from airflow_provider_runway.triggers import deferral, results
 from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
@@ -286,7 +286,7 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
         ti: Any = context["ti"]
         try:
             for key, value in results.submission_of(request, runway_task_id).items():
-                ti.xcom_push(key=key, value=value)
+                ti.xcom_push(key=key, value=inputs.described(value) if isinstance(value, dict) else value)
         except Exception:
             # It is paid for, and the ID is in the store: nothing that a failed try could make better.
             self.log.exception(
@@ -302,7 +302,7 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
         kept = RunwayHook(self.runway_conn_id).keep_video(
             self.path,
             task=task,
-            request=results.description_of(self.build_request()),
+            request=inputs.described(results.description_of(self.build_request())),
             overwrite=self.overwrite,
             manifest=self.manifest,
             thumbnail=self.thumbnail,

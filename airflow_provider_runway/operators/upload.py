@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.compat import BaseOperator
 from airflow_provider_runway.exceptions import RunwayValidationError
+from airflow_provider_runway.triggers import results
 
 if TYPE_CHECKING:
     from airflow_provider_runway.compat import Context
@@ -16,7 +18,11 @@ class RunwayUploadOperator(BaseOperator):
     """
     Upload a picture or a video for kie.ai to work on. Returns its public URL, which is good for 3 days.
 
-    :param path: A local path, or a URI like ``s3://connection@bucket/key.png``. (templated)
+    Where only one task needs it, give the path to that task as its ``image_url``, ``video_url`` or
+    ``reference_image`` instead.
+
+    :param path: A JPEG, PNG, WebP or MP4 of at most 10 MB: a local path, or a URI like
+        ``s3://connection@bucket/key.png``. (templated)
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
     """
 
@@ -32,6 +38,8 @@ class RunwayUploadOperator(BaseOperator):
         """Upload, and return the public URL."""
         from airflow_provider_runway.hooks.runway import RunwayHook
 
-        if not isinstance(self.path, str) or not self.path.strip():
-            raise RunwayValidationError(f"path={self.path!r}: required: the file to upload.")
-        return RunwayHook(self.runway_conn_id).upload_file(self.path)
+        with results.reporting(context):
+            path = str(self.path) if isinstance(self.path, os.PathLike) else self.path
+            if not isinstance(path, str) or not path.strip():
+                raise RunwayValidationError(f"path={path!r}: required: the file to upload.")
+            return RunwayHook(self.runway_conn_id).upload_file(path)

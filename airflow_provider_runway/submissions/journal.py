@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEY = "runway_submission"
+_UPLOADS = "runway_uploads"
+#: Seconds for which an upload is used again. kie.ai keeps it for 3 days, by one page for 24 hours only.
+_UPLOAD_LIVES = 20 * 3600.0
 _EXCERPT = 80
 
 #: Seconds between attempts to note what became of a request that was sent.
@@ -229,6 +232,40 @@ class SubmissionJournal:
             if now < submission.end_time
             else self._keep(replace(submission, end_time=now + timeout))
         )
+
+    def upload_of(self, version: str) -> str | None:
+        """
+        Return the URL of an earlier upload of a file, if it still lives. Never raises: an upload is free.
+
+        :param version: Tells this version of the file from others.
+        """
+        entry = self._uploads().get(version)
+        return entry["url"] if entry is not None and time.time() < entry["until"] else None
+
+    def note_upload(self, version: str, url: str) -> None:
+        """
+        Note an upload, for a retry to use it. Never raises.
+
+        :param version: Tells this version of the file from others.
+        :param url: Its public URL.
+        """
+        if self._store is None:
+            return
+        now = time.time()
+        living = {key: entry for key, entry in self._uploads().items() if now < entry["until"]}
+        living[version] = {"url": url, "until": now + _UPLOAD_LIVES}
+        try:
+            self._store.set(_UPLOADS, {"files": living})
+        except Exception as error:
+            log.warning("The upload cannot be noted, so a retry would upload again: %s", error)
+
+    def _uploads(self) -> dict[str, Any]:
+        try:
+            noted = (self._store.get(_UPLOADS) or {}) if self._store is not None else {}
+            return dict(noted.get("files") or {})
+        except Exception as error:
+            log.warning("Earlier uploads cannot be read: %s", error)
+            return {}
 
     def _resubmissions(self) -> int:
         last = self._seen

@@ -181,8 +181,9 @@ class Chaos:
         self._chance = random.Random(arguments.seed + 2)
         self.folder = arguments.folder
         print(f"seed {arguments.seed}; logs: {self.folder}", flush=True)
-        self.videos = self.folder / "videos"
-        renew_folder(self.videos)
+        renew_folder(self.folder / "videos")
+        # Beside the file by which the next run knows the folder as its own.
+        self.videos = self.folder / "videos" / "kept"
         self.postgres = running.enter_context(LocalPostgres(self.folder / "postgres"))
         self.simulator = running.enter_context(
             LocalSimulator(

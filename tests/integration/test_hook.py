@@ -509,7 +509,7 @@ def test_an_upload_is_streamed_whole_and_repeated(
     import requests
 
     picture = tmp_path / "a picture.png"
-    picture.write_bytes(b"\x89PNG" + bytes(range(256)) * 9000)
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9000)
     if failures:
         runway_simulator.add_fault("html", path="/api/file-stream-upload", count=failures)
     url = RunwayHook().upload_file(picture)

@@ -416,7 +416,7 @@ def test_an_upload_is_what_the_others_can_take(
     runway_simulator: Simulator, context: Any, tmp_path: Path
 ) -> None:
     picture = tmp_path / "boat.png"
-    picture.write_bytes(b"\x89PNG" * 1000)
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" * 1000)
     url = RunwayUploadOperator(task_id="upload", path=str(picture)).execute(context)
     task_id = RunwayGenerateOperator(
         task_id="generate", prompt="A boat", image_url=url, wait_for_completion=True
@@ -429,7 +429,7 @@ def test_an_answer_of_the_upload_that_names_no_url_is_an_error(
     recorder: Recorder, connect: Callable[..., str], context: Any, tmp_path: Path, pauses: list[float]
 ) -> None:
     picture = tmp_path / "boat.png"
-    picture.write_bytes(b"\x89PNG")
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n")
     connect(host=recorder.url, extra={"upload_host": recorder.url})
     recorder.answer = lambda request: envelope(None, 400, "too large")
     with pytest.raises(RunwayError, match="too large"):
