@@ -22,12 +22,17 @@ RUNS_TASKS_IN_TRIGGERER = AIRFLOW >= (3, 3)
 HAS_RETRY_POLICIES = AIRFLOW >= (3, 3)
 #: The connection form is read from the provider info; before, the hook class is asked for it.
 READS_FORM_FROM_PROVIDER_INFO = AIRFLOW >= (3, 2)
+#: Plugins can add tabs to the UI, and their apps know a logged-in person by the UI's cookie.
+HAS_TABS = AIRFLOW >= (3, 1)
 
 if TYPE_CHECKING:
+    from airflow.models.xcom import XComModel as XComModel
+    from airflow.plugins_manager import AirflowPlugin as AirflowPlugin
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger as DateTimeTrigger
     from airflow.sdk import Asset as Asset
     from airflow.sdk import BaseHook as BaseHook
     from airflow.sdk import BaseOperator as BaseOperator
+    from airflow.sdk import BaseOperatorLink as BaseOperatorLink
     from airflow.sdk import BaseSensorOperator as BaseSensorOperator
     from airflow.sdk import Connection as Connection
     from airflow.sdk import Context as Context
@@ -51,6 +56,7 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
         name: (((3, 0), "airflow.sdk"), ((2, 11), home))
         for name, home in {
             "BaseOperator": "airflow.models.baseoperator",
+            "BaseOperatorLink": "airflow.models.baseoperatorlink",
             "BaseSensorOperator": "airflow.sensors.base",
             "Connection": "airflow.models.connection",
             "Context": "airflow.utils.context",
@@ -79,6 +85,10 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
         ((3, 0), "airflow.sdk.execution_time.secrets_masker"),
         ((2, 11), "airflow.utils.log.secrets_masker"),
     ),
+    # Workers have a plugin manager of their own from 3.2 on, and either takes plugins of both.
+    "AirflowPlugin": (((3, 2), "airflow.sdk.plugins_manager"), ((2, 11), "airflow.plugins_manager")),
+    # The table of XComs, beside what reads them for a task.
+    "XComModel": (((3, 0), "airflow.models.xcom"), ((2, 11), "airflow.models.xcom:BaseXCom")),
     # Airflow 2 calls assets datasets.
     "Asset": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:Dataset")),
     # Moved out of the core with the other standard operators.

@@ -50,7 +50,35 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/airflow-runway-state",
                         "default": "",
-                    }
+                    },
+                    "video_tab": {
+                        "description": (
+                            "Whether Airflow's UI shows the tab Video on task instances. Needs 3.1."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "gallery_tab": {
+                        "description": "Whether Airflow's UI shows the tab Videos on runs. Needs 3.1.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "video_roots": {
+                        "description": (
+                            "From where the API server plays stored videos in these tabs: folders, or URIs "
+                            "for Airflow's ObjectStoragePath, that it can read, separated by commas. Who "
+                            "writes DAGs can show any MP4 below them, so name those for videos alone. Empty: "
+                            "no stored file is served, and videos are played from kie.ai while it has them."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/shared/videos,s3://aws_default@my-bucket/videos",
+                        "default": "",
+                    },
                 },
             }
         },

@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hooks": {"files", "waiting", "api", "exceptions", "get_provider_info"},
     "submissions": {"files", "hooks", "waiting", "api", "exceptions"},
     "triggers": {"files", "hooks", "waiting", "api", "exceptions"},
-    "links": {"exceptions"},
+    # A link names the classes that have it.
+    "links": {"exceptions", "operators", "sensors"},
     "assets": _FACES | {"exceptions"},
     "operators": _FACES | {"exceptions"},
     "sensors": _FACES | {"exceptions"},

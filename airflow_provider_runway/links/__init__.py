@@ -1,0 +1,1 @@
+"""Links of the Runway provider, in Airflow's UI."""

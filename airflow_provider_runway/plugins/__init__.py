@@ -1,0 +1,1 @@
+"""The app in Airflow's API server."""
