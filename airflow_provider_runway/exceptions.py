@@ -190,6 +190,13 @@ class RunwayVideoExpiredError(RunwayError, AirflowFailException):
     """The task succeeded but its video is deleted, or kie.ai never named one."""
 
 
+class RunwayStorageError(RunwayError):
+    """
+    The storage did not take a video, or cannot be read: a full disk, no rights, no answer. kie.ai still has
+    it.
+    """
+
+
 class RunwayTimeoutError(RunwayError):
     """The wait reached its own deadline. A generation that kie.ai knows goes on there and is charged."""
 

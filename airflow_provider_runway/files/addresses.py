@@ -7,19 +7,25 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+
 from airflow_provider_runway.exceptions import RunwayValidationError
 
 _PORTS = {"http": 80, "https": 443}
+#: Where a network of IPv6 alone reaches IPv4 (RFC 6052).
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 
 
-def check_public(url: str, *, allowed: tuple[str, ...] = (), by_name_alone: bool = False) -> None:
+def check_public(url: str, *, allowed: tuple[str, ...] = ()) -> None:
     """
     Refuse a URL on a private address: loopback, link-local, RFC 1918 and whatever else is not public.
 
+    A name is looked up, and is private where one of its addresses is. Behind a proxy this is all that can be
+    done, for the proxy looks names up itself; what cannot be looked up here is left to it.
+
     :param url: An ``http`` or ``https`` URL.
     :param allowed: URLs whose scheme, host and port are allowed wherever they are.
-    :param by_name_alone: Whether only an address in the URL itself is looked at, since a proxy finds out what
-        a name stands for.
     :raises RunwayValidationError: it is private.
     """
     place = _origin(url)
@@ -29,15 +35,47 @@ def check_public(url: str, *, allowed: tuple[str, ...] = (), by_name_alone: bool
     try:
         found = [_numeric(host)]
     except ValueError:
-        if host == "localhost" or host.endswith(".localhost"):
-            found = [ipaddress.ip_address("127.0.0.1")]
-        elif by_name_alone:
-            return
-        else:
-            found = _resolved(host, port)
+        is_local = host == "localhost" or host.endswith(".localhost")
+        found = [ipaddress.ip_address("127.0.0.1")] if is_local else _resolved(host, port)
     for address in found:
         if not is_public(address):
             raise private(url, address)
+
+
+class PublicOnly(HTTPAdapter):
+    """
+    Connects to public addresses alone, whatever a name stood for when it was looked at: nothing is sent
+    before the address is known. What goes through a proxy is the proxy's business.
+
+    :param allowed: As for :func:`check_public`.
+    """
+
+    def __init__(self, *, allowed: tuple[str, ...] = ()) -> None:
+        self._allowed = allowed
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Let the pools open connections that look at their peer first."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _guarded(HTTPConnectionPool, self._allowed),
+            "https": _guarded(HTTPSConnectionPool, self._allowed),
+        }
+
+
+def _guarded(pool: Any, allowed: tuple[str, ...]) -> Any:
+    class Connection(pool.ConnectionCls):  # type: ignore[misc]
+        def _new_conn(self) -> Any:
+            sock = super()._new_conn()
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            try:
+                check_peer(f"{pool.scheme}://{host}:{self.port}", sock.getpeername(), allowed=allowed)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
 def is_http(url: str) -> bool:
@@ -51,9 +89,9 @@ def is_http(url: str) -> bool:
 
 def check_peer(url: str, peer: Any, *, allowed: tuple[str, ...] = ()) -> None:
     """
-    Refuse an answer that came from a private address, whatever its name stood for when it was looked at.
+    Refuse a connection to a private address.
 
-    :param url: What was asked for.
+    :param url: What it is for.
     :param peer: What the socket's ``getpeername()`` says.
     :param allowed: As for :func:`check_public`.
     :raises RunwayValidationError: it is private.
@@ -71,7 +109,11 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
     :param address: The address; one of IPv4 in an IPv6 address counts as what it is.
     """
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
+    inner = address
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or address
+        if address in _TRANSLATED:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return bool(inner.is_global and not inner.is_multicast)
 
 

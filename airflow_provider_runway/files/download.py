@@ -20,7 +20,8 @@ from airflow_provider_runway.exceptions import (
     RunwayServerError,
     RunwayVideoExpiredError,
 )
-from airflow_provider_runway.files import addresses, mp4
+from airflow_provider_runway.files import addresses
+from airflow_provider_runway.files.kinds import BEGINNING, kind_of
 from airflow_provider_runway.files.storage import CHUNK_SIZE
 from airflow_provider_runway.waiting.backoff import backoff
 
@@ -29,15 +30,11 @@ log = logging.getLogger(__name__)
 #: How often a download goes on after a break, as long as more of it comes each time, and without.
 _MOST_BREAKS, _MOST_BREAKS_IN_A_ROW = 50, 4
 _MOST_REDIRECTS = 5
+#: Answers that say: not from this URL (any more). A signed URL can have become too old.
+_REFUSED = (400, 401, 403, 404, 410, 451)
 #: Progress is logged at most so often, in seconds.
 _PROGRESS_EVERY = 10.0
 
-#: Pictures by how the name of their file ends, and how they begin.
-_PICTURES = {
-    ".jpg": re.compile(rb"\xff\xd8\xff"),
-    ".png": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    ".webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
-}
 _LARGEST_PICTURE = 20_000_000
 
 
@@ -47,8 +44,9 @@ class Download:
 
     :param session: A session without the key.
     :param url: The URL of the video.
-    :param allowed: URLs whose hosts may have private addresses; ``None`` means that every host may.
-    :param through_proxy: Whether a proxy is asked for it.
+    :param others: Gives further URLs of the same video, one each time that the last one is refused. What has
+        come by then is kept.
+    :param check_url: Raises where a URL, also one that is redirected to, is not to be asked for.
     :param options: Further arguments of each request, such as its ``timeout``.
     """
 
@@ -57,16 +55,16 @@ class Download:
         session: Session,
         url: str,
         *,
-        allowed: tuple[str, ...] | None = (),
-        through_proxy: bool = False,
+        others: Iterator[str] | None = None,
+        check_url: Callable[[str], None] | None = None,
         **options: Any,
     ) -> None:
         self.url = url
         #: Its size in bytes, once the server has said it.
         self.size: int | None = None
         self._session = session
-        self._allowed = allowed
-        self._through_proxy = through_proxy
+        self._others = others or iter(())
+        self._check_url = check_url or (lambda _: None)
         self._options = options
         self._etag = ""
         self._received = 0
@@ -88,15 +86,17 @@ class Download:
             before = self._received
             try:
                 for chunk in self._rest():
-                    if len(beginning) < mp4.BEGINNING:
-                        beginning += chunk[: mp4.BEGINNING]
-                        if len(beginning) >= mp4.BEGINNING:
+                    if len(beginning) < BEGINNING:
+                        beginning += chunk[:BEGINNING]
+                        if len(beginning) >= BEGINNING:
                             check(beginning)
                     self._received += len(chunk)
                     progress.say(self._received, self.size)
                     yield chunk
                 break
-            except _BrokenOff as broken:
+            except _RefusedError as refused:
+                self.url = self._another(refused)
+            except _BrokenOffError as broken:
                 breaks += 1
                 in_a_row = 1 if self._received > before else in_a_row + 1
                 if not self._received or breaks > _MOST_BREAKS or in_a_row > _MOST_BREAKS_IN_A_ROW:
@@ -104,8 +104,17 @@ class Download:
                 pause = min(backoff(in_a_row, broken.retry_after), _PROGRESS_EVERY)
                 log.info("%s. Going on from there in %.0f s.", broken, pause)
                 tenacity.nap.sleep(pause)
-        if len(beginning) < mp4.BEGINNING:
+        if len(beginning) < BEGINNING:
             raise RunwayServerError(f"{self._received} bytes came, which is no file that was meant")
+
+    def _another(self, refused: _RefusedError) -> str:
+        log.info("%s: %s", self.url.partition("?")[0], refused)
+        url = next(self._others, None)
+        if url is None:
+            raise RunwayVideoExpiredError(
+                f"{refused}: the video is not there (any more). kie.ai keeps it 14 days. See {LOGS_URL}"
+            )
+        return url
 
     def _rest(self) -> Iterator[bytes]:
         """Yield what has not come yet."""
@@ -118,18 +127,18 @@ class Download:
         try:
             with self._response(headers) as response:
                 skip = self._check(response)
-                for chunk in response.iter_content(CHUNK_SIZE):
+                for chunk in _pieces(response) if skip is not None else ():
                     wanted = chunk[skip:] if skip else chunk
-                    skip = max(0, skip - len(chunk))
+                    skip = max(0, (skip or 0) - len(chunk))
                     if wanted:
                         yield wanted
         # A ValueError is what becomes of a redirect to an address that cannot be parsed.
         except (RequestException, HTTPError, ValueError) as error:
             if isinstance(error, RunwayError):
                 raise
-            raise _BrokenOff(f"broken off after {self._received} bytes: {error}") from error
+            raise _BrokenOffError(f"broken off after {self._received} bytes: {error}") from error
         if self._received != (self.size if self.size is not None else self._received) or not self._received:
-            raise _BrokenOff(f"broken off after {self._received} of {_or_unknown(self.size)} bytes")
+            raise _BrokenOffError(f"broken off after {self._received} of {_or_unknown(self.size)} bytes")
 
     @contextmanager
     def _response(self, headers: dict[str, str]) -> Iterator[Response]:
@@ -137,41 +146,37 @@ class Download:
         for _ in range(_MOST_REDIRECTS + 1):
             if not addresses.is_http(url):
                 raise RunwayServerError(f"redirected to {url!r}, which is no http or https URL")
-            if self._allowed is not None:
-                addresses.check_public(url, allowed=self._allowed, by_name_alone=self._through_proxy)
+            self._check_url(url)
             with self._session.get(
                 url, stream=True, headers=headers, allow_redirects=False, **self._options
             ) as response:
                 if not response.is_redirect:
-                    self._check_peer(url, response)
                     yield response
                     return
                 url = urljoin(url, response.headers["Location"])
         raise RunwayServerError(f"redirected more than {_MOST_REDIRECTS} times")
 
-    def _check_peer(self, url: str, response: Response) -> None:
-        if self._allowed is None or self._through_proxy:
-            return
-        connection = getattr(response.raw, "connection", None) or getattr(response.raw, "_connection", None)
-        sock = getattr(connection, "sock", None)
-        if sock is not None:
-            addresses.check_peer(url, sock.getpeername(), allowed=self._allowed)
-
-    def _check(self, response: Response) -> int:
-        """Look at an answer's head, and return how many of its bytes have come before."""
+    def _check(self, response: Response) -> int | None:
+        """
+        Look at an answer's head, and return how many of its bytes have come before; ``None`` where all have.
+        """
         status, received = response.status_code, self._received
-        if status in (403, 404, 410):
-            raise RunwayVideoExpiredError(
-                f"HTTP {status}: the video is not there (any more). kie.ai keeps it 14 days. See {LOGS_URL}"
-            )
+        if status in _REFUSED:
+            raise _RefusedError(f"HTTP {status}")
         if status == 206 and received:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-            if not found or int(found[1]) != received or found[2] not in ("*", str(self.size)):
+            if not found or int(found[1]) != received or not self._fits(found[2]):
                 raise RunwayServerError("the rest of it does not fit: the video has changed meanwhile")
             return 0
+        if status == 416 and received:
+            # Also the answer where nothing is left, of a video whose length was not said.
+            found = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+            if not found or int(found[1]) != received or not self._fits(found[1]):
+                raise RunwayServerError("there is no rest of it: the video has changed meanwhile")
+            return None
         if status != 200:
             kind = response.headers.get("Content-Type", "")
-            raise _BrokenOff(
+            raise _BrokenOffError(
                 f"HTTP {status} and {kind or 'no'} content: no video"
                 + (f"; {received} bytes came before" if received else ""),
                 retry_after=_seconds(response.headers.get("Retry-After")),
@@ -184,11 +189,22 @@ class Download:
         self.size, self._etag = size, etag
         return received
 
+    def _fits(self, total: str) -> bool:
+        if total == "*":
+            return True
+        if self.size is None:
+            self.size = int(total)
+        return self.size == int(total)
 
-class _BrokenOff(Exception):
+
+class _BrokenOffError(Exception):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class _RefusedError(Exception):
+    pass
 
 
 class _Progress:
@@ -206,6 +222,13 @@ class _Progress:
         log.info("%.0f of %s MB%s", received / 1e6, f"{size / 1e6:.0f}" if size else "unknown", share)
 
 
+def _pieces(response: Response) -> Iterator[bytes]:
+    # Where it can give what is there, what came before a break is not lost with the rest of a chunk.
+    read: Callable[..., bytes] = getattr(response.raw, "read1", response.raw.read)
+    while piece := read(CHUNK_SIZE, decode_content=False):
+        yield piece
+
+
 def picture(download: Download) -> tuple[bytes, str]:
     """
     Return a picture, and how the name of its file ends.
@@ -216,9 +239,10 @@ def picture(download: Download) -> tuple[bytes, str]:
     endings: list[str] = []
 
     def check(beginning: bytes) -> None:
-        endings.extend(ending for ending, pattern in _PICTURES.items() if pattern.match(beginning))
-        if not endings:
-            raise RunwayServerError(f"what came begins with {beginning[:12]!r}, which is no picture")
+        kind = kind_of(beginning)
+        if kind is None or not kind.is_picture:
+            raise RunwayServerError(f"what came begins with {beginning[:BEGINNING]!r}, which is no picture")
+        endings.append(kind.ending)
 
     content = b""
     for chunk in download.chunks(check):
@@ -229,9 +253,10 @@ def picture(download: Download) -> tuple[bytes, str]:
 
 
 def _check_mp4(beginning: bytes) -> None:
-    if not mp4.is_mp4(beginning):
+    kind = kind_of(beginning)
+    if kind is None or kind.is_picture:
         raise RunwayServerError(
-            f"what came begins with {beginning[: mp4.BEGINNING]!r}: a page or something else, no MP4"
+            f"what came begins with {beginning[:BEGINNING]!r}: perhaps a page, but no MP4"
         )
 
 

@@ -6,18 +6,24 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.exceptions import RunwayValidationError
-from airflow_provider_runway.files import naming, storage
+from airflow_provider_runway.exceptions import RunwayError, RunwayStorageError, RunwayValidationError
+from airflow_provider_runway.files import naming, storage, writing
 from airflow_provider_runway.files.mp4 import Boxes
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
 
 log = logging.getLogger(__name__)
+
+#: Bytes of a manifest at most; what is longer is another file.
+_LONGEST_MANIFEST = 1024 * 1024
+_NOT_THERE = (FileNotFoundError, IsADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -60,36 +66,53 @@ class Keeper:
         overwrite: bool,
     ) -> None:
         naming.check_path(path)
-        self._is_named_after_task = task is not None and path.endswith("/")
         self.path = naming.file_in(path, task.task_id if task else None, video_url)
+        self._is_named_after_task = task is not None and naming.names(self.path, task.task_id)
         self._task = task
         self._video_url = video_url
         self._request = request or {}
-        self._overwrite = overwrite
+        self._overwrite = self._replace = overwrite
         self._there: _Fingerprint | None = None
+
+    def check_manifest(self) -> None:
+        """
+        Find out before anything is fetched that the manifest would replace a file that is none of this video.
+
+        :raises RunwayValidationError: it would, and ``overwrite`` was not given.
+        """
+        if not self._overwrite and self._told is not None and not self._is_ours:
+            raise RunwayValidationError(
+                f"path={self.path!r}: the manifest would replace {naming.beside(self.path, '.json')!r}, a "
+                "file that is not this video's, and overwrite=True was not given."
+            )
 
     def already(self) -> Kept | None:
         """
         Return the video if it is there already, provably whole; ``None`` if it is to be stored.
 
-        It is known by its manifest, or by its name where that is the Runway task's.
+        It is known by its manifest, or by a name that has the Runway task ID in it.
+
+        :raises RunwayValidationError: another file is there, and ``overwrite`` was not given.
         """
         if self._overwrite:
             return None
-        try:
-            fingerprint = _Fingerprint(storage.read(self.path)).finish()
-        except (FileNotFoundError, IsADirectoryError):
+        fingerprint = self._read()
+        if fingerprint is None:
             return None
-        told = self._told()
-        if self._task is not None and told.get("runway_task_id") == self._task.task_id:
-            known = told.get("sha256") == fingerprint.sha256
-        else:
-            known = self._is_named_after_task and fingerprint.boxes.are_whole
-        if known:
+        told = self._told or {}
+        if self._is_ours and told.get("sha256") == fingerprint.sha256:
             return self._kept(fingerprint)
+        if self._task is not None and told.get("runway_task_id", self._task.task_id) != self._task.task_id:
+            raise self._another_file(f"it is the video of Runway task {told['runway_task_id']}")
         if self._is_named_after_task:
-            log.warning("%s is there, but not whole: it is stored anew", self.path)
-            return None
+            if not fingerprint.boxes.are_whole:
+                log.warning("%s is there, but not whole: it is stored anew", self.path)
+                self._replace = True
+                return None
+            if not self._is_ours:
+                return self._kept(fingerprint)
+        if self._is_ours and "sha256" in told:
+            raise self._another_file("it has changed since it was stored")
         self._there = fingerprint
         return None
 
@@ -99,16 +122,19 @@ class Keeper:
 
         :param chunks: Begins a download, and gives its bytes.
         :raises RunwayValidationError: another file is there, which is not to be overwritten.
+        :raises RunwayStorageError: the storage did not take it.
         """
         there = self._there
         fingerprint = _Fingerprint(chunks())
         if there is None:
-            storage.store(fingerprint, self.path)
-        elif fingerprint.finish().sha256 != there.sha256:
-            raise RunwayValidationError(
-                f"path={self.path!r}: another file is there, and overwrite=True was not given. The video is "
-                f"still at {self._video_url.partition('?')[0]}"
-            )
+            try:
+                with _using(self.path, FileExistsError):
+                    writing.store(fingerprint, self.path, replace=self._replace)
+            except FileExistsError:
+                # Another try may have been faster.
+                there = self._read()
+        if there is not None and fingerprint.finish().sha256 != there.sha256:
+            raise self._another_file("it is not this video")
         return self._kept(fingerprint)
 
     def write_manifest(self, kept: Kept) -> None:
@@ -116,18 +142,52 @@ class Keeper:
         Write the story of a video beside it, as JSON, unless it is there.
 
         :param kept: The stored video.
+        :raises RunwayStorageError: the storage did not take it.
         """
-        if not self._overwrite and self._told().get("sha256") == kept.sha256:
+        if not self._overwrite and self._is_ours and (self._told or {}).get("sha256") == kept.sha256:
             return
         text = json.dumps(kept.manifest, indent=2, ensure_ascii=False) + "\n"
-        storage.store([text.encode()], naming.beside(kept.path, ".json"))
+        path = naming.beside(kept.path, ".json")
+        with _using(path):
+            writing.store([text.encode()], path)
 
-    def _told(self) -> dict[str, Any]:
+    @cached_property
+    def _told(self) -> dict[str, Any] | None:
+        """What the file says that has the manifest's name; ``None`` where there is none."""
+        text = b""
+        path = naming.beside(self.path, ".json")
         try:
-            told = json.loads(b"".join(storage.read(naming.beside(self.path, ".json"))))
-        except (OSError, ValueError):
+            with _using(path, *_NOT_THERE):
+                for chunk in storage.read(path):
+                    text += chunk
+                    if len(text) > _LONGEST_MANIFEST:
+                        return {}
+            told = json.loads(text)
+        except _NOT_THERE:
+            return None
+        except ValueError:
             return {}
         return told if isinstance(told, dict) else {}
+
+    @property
+    def _is_ours(self) -> bool:
+        told = self._told or {}
+        if self._task is not None:
+            return told.get("runway_task_id") == self._task.task_id
+        return told.get("video_url") == self._video_url.partition("?")[0]
+
+    def _read(self) -> _Fingerprint | None:
+        try:
+            with _using(self.path, *_NOT_THERE):
+                return _Fingerprint(storage.read(self.path)).finish()
+        except _NOT_THERE:
+            return None
+
+    def _another_file(self, why: str) -> RunwayValidationError:
+        return RunwayValidationError(
+            f"path={self.path!r}: another file is there ({why}), and overwrite=True was not given. Nothing "
+            "was stored."
+        )
 
     def _kept(self, fingerprint: _Fingerprint) -> Kept:
         size, sha256 = fingerprint.size, fingerprint.sha256
@@ -140,6 +200,7 @@ class Keeper:
                 "runway_task_id": task.task_id,
                 "model": task.model,
                 "video_id": task.video_id,
+                "image_url": task.image_url and task.image_url.partition("?")[0],
                 "parent_task_id": task.parent_task_id or self._request.get("parent_task_id"),
                 "prompt": self._request.get("prompt") or task.prompt,
                 "created_at": task.created_at and task.created_at.isoformat(),
@@ -148,6 +209,23 @@ class Keeper:
             }
         manifest = {key: value for key, value in story.items() if value is not None}
         return Kept(self.path, size, sha256, manifest)
+
+
+@contextmanager
+def _using(path: str, *expected: type[Exception]) -> Iterator[None]:
+    """Let what goes wrong with a storage say that the video is not lost."""
+    try:
+        yield
+    except expected:
+        raise
+    except RunwayError:
+        raise
+    # A storage raises what it likes.
+    except Exception as error:
+        raise RunwayStorageError(
+            f"{type(error).__name__}: {error}: path={path!r} cannot be read or written. Nothing half is left "
+            "there. kie.ai keeps the video for 14 days: a retry stores it, and costs no credits."
+        ) from error
 
 
 class _Fingerprint:

@@ -5,18 +5,6 @@ Each box begins with its length (32 bits, or 64 where those say 1) and its type:
 
 from __future__ import annotations
 
-#: Bytes that show whether it is an MP4.
-BEGINNING = 12
-
-
-def is_mp4(beginning: bytes) -> bool:
-    """
-    Return whether a file begins as an MP4 does.
-
-    :param beginning: Its first bytes, :data:`BEGINNING` of them at least.
-    """
-    return beginning[4:8] == b"ftyp"
-
 
 class Boxes:
     """Follows the boxes of a file that is read in pieces, to tell whether it ends where its last box does."""

@@ -7,20 +7,34 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_runway.exceptions import RunwayValidationError
+from airflow_provider_runway.files import storage
 
 _LONGEST_NAME = 200
 
 
 def check_path(path: Any) -> None:
     """
-    Refuse what cannot be a place for a video.
+    Refuse what cannot be a place for a video, and what can be known not to be one.
 
     :param path: A local path or a URI that ``ObjectStoragePath`` understands; with a ``/`` at its end a
         folder.
-    :raises RunwayValidationError: it is no text, or empty.
+    :raises RunwayValidationError: it is no text, or empty; it names no file; or a package is missing that
+        reaches its storage.
     """
     if not isinstance(path, str) or not path.strip():
         raise RunwayValidationError(f"path={path!r}: required: where to store the video.")
+    scheme, is_uri, rest = path.partition("://")
+    if any(ord(sign) < 32 for sign in path) or path.rstrip("/").rpartition("/")[2] in (".", ".."):
+        raise RunwayValidationError(f"path={path!r}: must name a file, or a folder with a '/' at its end.")
+    if is_uri and scheme in ("http", "https"):
+        raise RunwayValidationError(f"path={path!r}: must be in a storage, which a web address is not.")
+    if is_uri and scheme not in ("file", "local") and not rest.partition("/")[1]:
+        raise RunwayValidationError(f"path={path!r}: must name a file in {path!r}; a folder ends with '/'.")
+    target = storage.reach(path)
+    if not path.endswith("/") and storage.is_local(target) and target.is_dir():
+        raise RunwayValidationError(
+            f"path={path!r}: there is a folder. With a '/' at its end, the video gets a file in it."
+        )
 
 
 def file_in(path: str, runway_task_id: str | None, video_url: str) -> str:
@@ -36,6 +50,17 @@ def file_in(path: str, runway_task_id: str | None, video_url: str) -> str:
     if runway_task_id:
         return f"{path}{safe_name(runway_task_id)}.mp4"
     return path + safe_name(urlsplit(video_url).path.rsplit("/", 1)[-1] or "video.mp4")
+
+
+def names(path: str, runway_task_id: str) -> bool:
+    """
+    Return whether a file is named after a Runway task: its ID is in the name, as a word of its own.
+
+    :param path: The file's path.
+    :param runway_task_id: The Runway task ID.
+    """
+    word = re.escape(safe_name(runway_task_id))
+    return bool(re.search(rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])", path.rpartition("/")[2]))
 
 
 def safe_name(name: str) -> str:

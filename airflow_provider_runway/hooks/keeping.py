@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_runway.api.requests import check_url
-from airflow_provider_runway.exceptions import RunwayError, RunwayVideoExpiredError
-from airflow_provider_runway.files import naming
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayError,
+    RunwayRequestError,
+    RunwayServerError,
+    RunwayTaskNotFoundError,
+)
+from airflow_provider_runway.files import addresses, naming, writing
 from airflow_provider_runway.files.download import Download, picture
 from airflow_provider_runway.files.keeping import Keeper, Kept
 from airflow_provider_runway.hooks import transport
 
 if TYPE_CHECKING:
+    from requests import Session
+
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.hooks.connection import RunwaySettings
 
@@ -63,21 +72,24 @@ class KeepingHook(HttpHook):
         :param thumbnail: Store its first picture beside it; that failing is a warning.
         :raises RunwayVideoExpiredError: there is no such video (any more).
         :raises RunwayServerError: it could not be had, or not whole; nothing is left under the path.
+        :raises RunwayStorageError: the storage did not take it.
         :raises RunwayValidationError: the path cannot be; another file is there; or the video is on a private
             address that the connection does not allow.
         """
-        url = task.result_url() if task is not None else check_url("video_url", video_url)
+        url = (task.video_url or "") if task is not None else check_url("video_url", video_url)
         keeper = Keeper(path, task=task, video_url=url, request=request, overwrite=overwrite)
+        if manifest:
+            keeper.check_manifest()
         kept = keeper.already()
         if kept is None:
-            kept = self._keep(keeper, url, task)
+            kept = self._keep(keeper, task.result_url() if task is not None else url, task)
             self.log.info("Stored %s (%d bytes)", kept.path, kept.size)
         else:
             self.log.info("%s is there already (%d bytes)", kept.path, kept.size)
         if manifest:
             keeper.write_manifest(kept)
         if thumbnail:
-            self._keep_thumbnail(task, kept.path)
+            self._keep_thumbnail(task, kept.path, overwrite)
         return kept
 
     def download_video(self, video_url: str, path: str) -> int:
@@ -104,60 +116,75 @@ class KeepingHook(HttpHook):
         raise NotImplementedError
 
     def _keep(self, keeper: Keeper, url: str, task: RunwayTask | None) -> Kept:
-        refused: list[RunwayError] = []
-        for address in self._addresses(url, task):
-            try:
-                return self._repeat(partial(self._store, keeper, address), lambda error: error.repeat_lookup)
-            except RunwayVideoExpiredError as error:
-                self.log.info("%s: %s", address.partition("?")[0], error)
-                refused.append(error)
-            except RunwayError as error:
-                raise error.explain(after=f"Downloading {url} has failed.") from None
-        raise refused[0].explain(
-            after=f"Downloading {url} has failed.", runway_task_id=task.task_id if task else None
-        )
+        try:
+            return self._repeat(lambda: self._store(keeper, url, task), lambda error: error.repeat_lookup)
+        except RunwayError as error:
+            after = f"Downloading {url.partition('?')[0]} has failed."
+            if isinstance(error, RunwayServerError):
+                after += f" Nothing half is left under {keeper.path}; kie.ai keeps the video for 14 days."
+            raise error.explain(after=after, runway_task_id=task.task_id if task else None) from None
 
-    def _addresses(self, url: str, task: RunwayTask | None) -> Iterator[str]:
-        """Yield where a video may be, one after the other as each is refused."""
-        yield url
+    def _others(self, url: str, task: RunwayTask | None) -> Iterator[str]:
+        """Yield where a video may be beside its URL, one after the other as each is refused."""
         tenacity.nap.sleep(_SECOND_LOOK)
         yield url
-        try:
-            if task is not None:
+        if task is not None:
+            try:
                 fresh = self.get_task(task.task_id, model=task.model).result_url()
+            except (RunwayTaskNotFoundError, RunwayRequestError) as error:
+                self.log.info("There is no fresh record of it: %s", error)
+            else:
                 if fresh != url:
                     yield fresh
+        try:
             yield self.get_download_url(url)
-        except RunwayError as error:
+        except (RunwayRequestError, RunwayAuthenticationError) as error:
             self.log.info("There is no other URL of it: %s", error)
 
-    def _store(self, keeper: Keeper, url: str) -> Kept:
+    def _store(self, keeper: Keeper, url: str, task: RunwayTask | None) -> Kept:
+        with self._public_session() as session:
+            return keeper.store(self._download(session, url, self._others(url, task)).chunks)
+
+    @contextmanager
+    def _public_session(self) -> Iterator[Session]:
+        """Open a session that does not know the key, and that reaches no private address."""
         with self.get_conn() as session:
             session.auth = None
-            return keeper.store(self._download(session, url).chunks)
+            if self.adapter is None and not self.settings.allow_private_hosts:
+                guard = addresses.PublicOnly(allowed=self._own_hosts)
+                session.mount("http://", guard)
+                session.mount("https://", guard)
+            yield session
 
-    def _download(self, session: Any, url: str) -> Download:
-        settings = self.settings
+    @property
+    def _own_hosts(self) -> tuple[str, ...]:
+        return self.settings.base_url, self.settings.upload_host
+
+    def _download(self, session: Session, url: str, others: Iterator[str] | None = None) -> Download:
+        def check(address: str) -> None:
+            if not self.settings.allow_private_hosts:
+                addresses.check_public(address, allowed=self._own_hosts)
+
         return Download(
             session,
             url,
-            allowed=None if settings.allow_private_hosts else (settings.base_url, settings.upload_host),
-            through_proxy=settings.proxy_for(url) is not None,
-            timeout=settings.timeout,
+            others=others,
+            check_url=check,
+            timeout=self.settings.timeout,
             **transport.connection_first(session),
         )
 
-    def _keep_thumbnail(self, task: RunwayTask | None, path: str) -> None:
-        from airflow_provider_runway.files import storage
-
+    def _keep_thumbnail(self, task: RunwayTask | None, path: str, overwrite: bool) -> None:
         url = task.image_url if task is not None else None
         if not url:
             self.log.info("kie.ai names no thumbnail of it")
             return
         try:
-            with self.get_conn() as session:
-                session.auth = None
+            with self._public_session() as session:
                 content, ending = picture(self._download(session, check_url("image_url", url)))
-            storage.store([content], naming.beside(path, ending))
-        except (RunwayError, OSError) as error:
+            writing.store([content], naming.beside(path, ending), replace=overwrite)
+        except FileExistsError:
+            self.log.info("There is a picture beside %s already", path)
+        # A storage raises what it likes, and the video is stored.
+        except Exception as error:
             self.log.warning("The thumbnail could not be stored: %s", error)

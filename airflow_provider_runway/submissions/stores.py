@@ -128,6 +128,6 @@ class _FileStateStore:
         return reach(f"{self._folder}/{name}" if name else self._folder)
 
     def _store(self, name: str, text: str) -> None:
-        from airflow_provider_runway.files.storage import store
+        from airflow_provider_runway.files.writing import store
 
         store([text.encode()], f"{self._folder}/{name}")

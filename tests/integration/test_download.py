@@ -14,6 +14,7 @@ from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwayServerError,
+    RunwayStorageError,
     RunwayTaskRejectedError,
     RunwayValidationError,
     RunwayVideoExpiredError,
@@ -250,19 +251,19 @@ def test_a_disk_that_is_full_leaves_nothing_behind(
 ) -> None:
     import errno
 
-    from airflow_provider_runway.files import storage
+    from airflow_provider_runway.files import writing
 
-    def full(chunks: Any, path: str) -> int:
+    def full(chunks: Any, path: str, **options: Any) -> int:
         def until_full() -> Any:
             for _, chunk in zip(range(1), chunks, strict=False):
                 yield chunk
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        return store(until_full(), path)
+        return store(until_full(), path, **options)
 
-    store = storage.store
-    monkeypatch.setattr(storage, "store", full)
-    with pytest.raises(OSError, match="No space left"):
+    store = writing.store
+    monkeypatch.setattr(writing, "store", full)
+    with pytest.raises(RunwayStorageError, match=r"No space left.+kie\.ai keeps the video"):
         download(context, tmp_path / "boat.mp4", video_url=serve())
     assert list(tmp_path.iterdir()) == []
 
