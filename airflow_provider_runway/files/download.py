@@ -22,6 +22,7 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.files import addresses
 from airflow_provider_runway.files.kinds import BEGINNING, kind_of
+from airflow_provider_runway.files.mp4 import is_mp4
 from airflow_provider_runway.files.storage import CHUNK_SIZE
 from airflow_provider_runway.waiting.backoff import backoff
 
@@ -253,11 +254,8 @@ def picture(download: Download) -> tuple[bytes, str]:
 
 
 def _check_mp4(beginning: bytes) -> None:
-    kind = kind_of(beginning)
-    if kind is None or kind.is_picture:
-        raise RunwayServerError(
-            f"what came begins with {beginning[:BEGINNING]!r}: perhaps a page, but no MP4"
-        )
+    if not is_mp4(beginning):
+        raise RunwayServerError(f"what came begins with {beginning[:BEGINNING]!r}: a page perhaps, no MP4")
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -5,6 +5,20 @@ Each box begins with its length (32 bits, or 64 where those say 1) and its type:
 
 from __future__ import annotations
 
+from airflow_provider_runway.files.kinds import BEGINNING, kind_of
+
+__all__ = ["BEGINNING", "Boxes", "is_mp4"]
+
+
+def is_mp4(beginning: bytes) -> bool:
+    """
+    Return whether a file begins as an MP4 does.
+
+    :param beginning: Its first bytes, :data:`BEGINNING` of them at least.
+    """
+    kind = kind_of(beginning)
+    return kind is not None and not kind.is_picture
+
 
 class Boxes:
     """Follows the boxes of a file that is read in pieces, to tell whether it ends where its last box does."""
