@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context as Context
     from airflow.sdk import ObjectStoragePath as ObjectStoragePath
     from airflow.sdk import PokeReturnValue as PokeReturnValue
+    from airflow.sdk import TaskGroup as TaskGroup
     from airflow.sdk.configuration import conf as conf
     from airflow.sdk.exceptions import AirflowException as AirflowException
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
@@ -62,6 +63,7 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
             "Context": "airflow.utils.context",
             "ObjectStoragePath": "airflow.io.path",
             "PokeReturnValue": "airflow.sensors.base",
+            "TaskGroup": "airflow.utils.task_group",
         }.items()
     },
     # The SDK of 3.0 has no hooks yet.

@@ -1,7 +1,7 @@
 """Image to video: a picture of your own starts to move.
 
-kie.ai fetches the picture from a public URL. The first task uploads it and returns such a URL, which is good
-for three days. The video takes its aspect ratio from the picture.
+kie.ai fetches the picture from a public URL. A file is uploaded in the same task, which makes such a URL,
+good for three days. The video takes its aspect ratio from the picture.
 """
 
 from __future__ import annotations
@@ -15,12 +15,7 @@ except ImportError:  # Airflow 2.11
     from airflow import DAG
     from airflow.models.param import Param
 
-from airflow_provider_runway.operators.runway import (
-    RunwayDownloadOperator,
-    RunwayGenerateOperator,
-    RunwayUploadOperator,
-)
-from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 
 with DAG(
     dag_id="image_to_video",
@@ -32,7 +27,7 @@ with DAG(
         "picture": Param(
             str(Path(__file__).with_name("media") / "mountains.jpg"),
             type="string",
-            description="The picture: a file of the worker, or a URL such as s3://bucket/picture.jpg.",
+            description="The picture: its URL, a file of the worker, or a URI such as s3://bucket/picture.jpg.",
         ),
         "prompt": Param("The camera glides over the mountains", type="string", maxLength=1800),
         "duration": Param(5, enum=[5, 10], description="Seconds; 10 only with 720p."),
@@ -44,18 +39,12 @@ with DAG(
         ),
     },
 ) as dag:
-    upload = RunwayUploadOperator(task_id="upload", path="{{ params.picture }}")
     generate = RunwayGenerateOperator(
         task_id="generate",
-        image_url=upload.output,
+        image_url="{{ params.picture }}",
         prompt="{{ params.prompt }}",
         duration="{{ params.duration }}",
         quality="{{ params.quality }}",
-    )
-    wait = RunwayTaskSensor(task_id="wait", runway_task_id=generate.output, deferrable=True)
-    download = RunwayDownloadOperator(
-        task_id="download",
-        # A sensor's output is the URL of the video that it waited for.
-        video_url=wait.output,
         path="{{ params.folder }}/{{ run_id }}.mp4",
+        deferrable=True,
     )

@@ -1,21 +1,20 @@
 """A mapped batch: a list of prompts becomes as many videos, however many prompts a run is given.
 
-A task group is mapped over the prompts, so each video goes its own way: a prompt that is refused fails only
-its own tasks, and the other videos are still made and stored.
+One task is mapped over the prompts, and makes and stores one video for each: a prompt that is refused fails
+only its own. In the UI, each carries its prompt instead of a number.
 """
 
 from __future__ import annotations
 
 # One import for Airflow 2.11 and 3; with Airflow 3 alone, import the same names from `airflow.sdk`.
 try:
-    from airflow.sdk import DAG, Param, task, task_group
+    from airflow.sdk import DAG, Param, task
 except ImportError:  # Airflow 2.11
     from airflow import DAG
-    from airflow.decorators import task, task_group
+    from airflow.decorators import task
     from airflow.models.param import Param
 
-from airflow_provider_runway.operators.runway import RunwayDownloadOperator, RunwayGenerateOperator
-from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 
 with DAG(
     dag_id="mapped_batch",
@@ -46,21 +45,14 @@ with DAG(
 
     @task
     def list_prompts(params: dict) -> list[str]:
-        """Return the run's prompts, for the task group to be mapped over."""
+        """Return the run's prompts, for the task to be mapped over."""
         return params["prompts"]
 
-    @task_group
-    def video(prompt: str) -> None:
-        """Make and store one video."""
-        generate = RunwayGenerateOperator(
-            task_id="generate", prompt=prompt, aspect_ratio="{{ params.aspect_ratio }}"
-        )
-        wait = RunwayTaskSensor(task_id="wait", runway_task_id=generate.output, deferrable=True)
-        RunwayDownloadOperator(
-            task_id="download",
-            # A sensor's output is the URL of the video that it waited for.
-            video_url=wait.output,
-            path="{{ params.folder }}/{{ run_id }}/{{ ti.map_index }}.mp4",
-        )
-
-    video.expand(prompt=list_prompts())
+    RunwayGenerateOperator.partial(
+        task_id="video",
+        map_index_template="{{ task.prompt }}",
+        aspect_ratio="{{ params.aspect_ratio }}",
+        path="{{ params.folder }}/{{ run_id }}/",
+        manifest=True,
+        deferrable=True,
+    ).expand(prompt=list_prompts())

@@ -1,7 +1,8 @@
 """Restyle with Aleph: a video of your own gets another look.
 
 Aleph fetches the source video from a public URL and uses its first five seconds; it may have 10 MB. The first
-task uploads the file and returns such a URL, which is good for three days.
+task uploads the file and returns such a URL, which is good for three days and for as many tasks as one likes.
+(For one alone, `video_url` takes the file's path itself.)
 """
 
 from __future__ import annotations

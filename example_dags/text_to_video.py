@@ -1,20 +1,20 @@
-"""Text to video: a prompt becomes a video file.
+"""Text to video: a prompt becomes a video file, in one task.
 
-One task submits the request, a deferred one waits for the video without holding a worker, and the last one
-stores it.
+A worker submits the request, the triggerer waits for the video, and a worker stores it. The event of the
+asset carries the story of the video; the DAG `by_events` starts from it.
 """
 
 from __future__ import annotations
 
-# One import for Airflow 2.11 and 3; with Airflow 3 alone: `from airflow.sdk import DAG, Param`.
+# With Airflow 3 alone: `from airflow.sdk import DAG, Asset, Param`.
 try:
-    from airflow.sdk import DAG, Param
+    from airflow.sdk import DAG, Asset, Param
 except ImportError:  # Airflow 2.11
     from airflow import DAG
+    from airflow.datasets import Dataset as Asset
     from airflow.models.param import Param
 
-from airflow_provider_runway.operators.runway import RunwayDownloadOperator, RunwayGenerateOperator
-from airflow_provider_runway.sensors.runway import RunwayTaskSensor
+from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 
 with DAG(
     dag_id="text_to_video",
@@ -40,11 +40,7 @@ with DAG(
         duration="{{ params.duration }}",
         quality="{{ params.quality }}",
         aspect_ratio="{{ params.aspect_ratio }}",
-    )
-    wait = RunwayTaskSensor(task_id="wait", runway_task_id=generate.output, deferrable=True)
-    download = RunwayDownloadOperator(
-        task_id="download",
-        # A sensor's output is the URL of the video that it waited for.
-        video_url=wait.output,
         path="{{ params.folder }}/{{ run_id }}.mp4",
+        deferrable=True,
+        outlets=[Asset("runway-videos://stored")],
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
@@ -24,7 +25,7 @@ PROMPTS = ["A snail", "A tram", "A kite in the wind", "A lighthouse"]
 RUNS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "text_to_video": ("text_to_video", {"duration": 10, "aspect_ratio": "9:16"}),
     "image_to_video": ("image_to_video", {}),
-    "long_sequence": ("long_sequence", {}),
+    "longer_story": ("longer_story", {}),
     "restyle_with_aleph": ("restyle_with_aleph", {"aspect_ratio": "1:1"}),
     "mapped_batch": ("mapped_batch", {"prompts": PROMPTS}),
     "one refused": ("mapped_batch", {"prompts": ["A snail", "A tram [moderated]", "A kite"]}),
@@ -44,7 +45,9 @@ class Example(Run):
 
     def creation(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return the request that a task was charged for; its Runway task ID tells which."""
-        runway_task_id = self.value(task_id, map_index)
+        runway_task_id = self.airflow.api.xcom(
+            self.dag_id, self.run_id, task_id, "runway_task_id", map_index=map_index
+        )
         (creation,) = [
             creation for creation in self.simulator.creations() if creation["task_id"] == runway_task_id
         ]
@@ -93,7 +96,8 @@ def test_all_example_files_are_read_without_an_error(airflow: LocalAirflow) -> N
 
 def test_every_example_is_run_by_a_test() -> None:
     run_here = {dag_id for dag_id, _ in RUNS.values()}
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == run_here | {"complete_story"}
+    elsewhere = {"complete_story", "by_events", "approved_batch"}
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == run_here | elsewhere
 
 
 def test_text_to_video(examples: dict[str, Example]) -> None:
@@ -107,35 +111,90 @@ def test_text_to_video(examples: dict[str, Example]) -> None:
         "quality": "720p",
         "aspectRatio": "9:16",
     }
-    run.assert_waited("wait")
-    run.assert_stored("download", "{run_id}.mp4")
+    run.assert_stored("generate", "{run_id}.mp4")
+
+
+def test_what_starts_by_the_event_of_a_stored_video_reads_its_manifest(examples: dict[str, Example]) -> None:
+    run = examples["text_to_video"]
+    api = run.airflow.api
+
+    def manifests() -> list[dict[str, Any]] | None:
+        """Return those of the run that this video has started, once it has ended."""
+        runs = api.request("GET", "/dags/by_events/dagRuns")["dag_runs"]
+        ended = [found["dag_run_id"] for found in runs if found["state"] == "success"]
+        read = [api.xcom("by_events", run_id, "read_manifests") for run_id in ended]
+        path = run.value("generate")
+        return next((found for found in read if path in [manifest["path"] for manifest in found]), None)
+
+    (manifest,) = api.wait_until("a run of by_events", manifests, timeout=120)
+    assert manifest["prompt"] == "A lighthouse in a storm, seen from the sea"
+    assert manifest["runway_task_id"] == run.creation("generate")["task_id"]
+    assert manifest["size"] == Path(manifest["path"]).stat().st_size
 
 
 def test_image_to_video(examples: dict[str, Example]) -> None:
     run = examples["image_to_video"]
     run.assert_success()
-    picture = run.value("upload")
-    assert picture.startswith(f"{run.simulator.url}/files/")
     creation = run.creation("generate")
     assert creation["path"] == GENERATE
-    assert creation["body"]["imageUrl"] == picture
+    assert creation["body"]["imageUrl"].startswith(f"{run.simulator.url}/files/")
     # The video takes its aspect ratio from the picture.
     assert "aspectRatio" not in creation["body"]
-    run.assert_waited("wait")
-    run.assert_stored("download", "{run_id}.mp4")
+    run.assert_stored("generate", "{run_id}.mp4")
 
 
-def test_long_sequence(examples: dict[str, Example]) -> None:
-    run = examples["long_sequence"]
+def test_longer_story(examples: dict[str, Example]) -> None:
+    run = examples["longer_story"]
     run.assert_success()
-    creations = [run.creation(f"scene_{number}") for number in (1, 2, 3)]
+    creations = [run.creation(f"story.scene_{number}") for number in (1, 2, 3)]
     assert [creation["path"] for creation in creations] == [GENERATE, EXTEND, EXTEND]
     assert len({creation["body"]["prompt"] for creation in creations}) == 3
     for parent, child in pairwise(creations):
         assert child["body"]["taskId"] == parent["task_id"]
-    assert len({run.assert_waited(f"wait_{number}") for number in (1, 2, 3)}) == 3
-    for number in (1, 2, 3):
-        run.assert_stored(f"download_{number}", f"{{run_id}}/{number}.mp4")
+    run.assert_stored("story.scene_3", "{run_id}.mp4")
+    manifest = json.loads((run.folder / f"{run.run_id}.json").read_text())
+    assert manifest["parent_task_id"] == creations[1]["task_id"]
+
+
+def test_a_batch_is_paid_for_when_a_person_has_approved_it_and_goes_on_as_they_picked(
+    airflow: LocalAirflow, simulator: LocalSimulator, tmp_path: Path
+) -> None:
+    api = airflow.api
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("A lantern [approved]\n\nA fox [approved]\n")
+    dag_id = "approved_batch"
+    run_id = api.trigger_dag(dag_id, {"prompts": str(prompts), "folder": str(tmp_path)})
+
+    def made() -> list[dict[str, Any]]:
+        return [made for made in simulator.creations() if "[approved]" in made["body"]["prompt"]]
+
+    def answer(task_id: str, option: str, **params: Any) -> dict[str, Any]:
+        """Give a person's answer once the task asks for it; return what they were asked."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+
+        def asked() -> dict[str, Any] | None:
+            try:
+                found: dict[str, Any] = api.request("GET", path)
+            except requests.HTTPError:
+                return None
+            return found
+
+        question = api.wait_until(f"the question of {task_id}", asked, timeout=300)
+        api.request("PATCH", path, json={"chosen_options": [option], "params_input": params})
+        return question
+
+    question = answer("approve", "Approve")
+    assert question["subject"] == "Make 2 videos for 24.0 credits?"
+    assert made() == []
+    question = answer("pick", "OK", numbers=[1], what_happens_next="It runs off [approved]")
+    assert "- 1: A fox" in question["body"]
+    assert api.wait_for_run(dag_id, run_id, timeout=300) == "success"
+    *videos, extension = made()
+    assert sorted(video["body"]["prompt"] for video in videos) == ["A fox [approved]", "A lantern [approved]"]
+    (fox,) = (video for video in videos if "fox" in video["body"]["prompt"])
+    assert extension["body"]["taskId"] == fox["task_id"]
+    names = {path.relative_to(tmp_path / run_id).as_posix() for path in tmp_path.rglob("*.mp4")}
+    assert names == {*(f"{video['task_id']}.mp4" for video in videos), f"extended/{extension['task_id']}.mp4"}
 
 
 def test_restyle_with_aleph(examples: dict[str, Example]) -> None:
@@ -152,12 +211,18 @@ def test_restyle_with_aleph(examples: dict[str, Example]) -> None:
 def test_mapped_batch(examples: dict[str, Example]) -> None:
     run = examples["mapped_batch"]
     run.assert_success()
+    labels = {
+        ti["map_index"]: ti["rendered_map_index"]
+        for ti in run.airflow.api.task_instances(run.dag_id, run.run_id)
+        if ti["task_id"] == "video"
+    }
+    # In the UI, each video carries its prompt.
+    assert labels == dict(enumerate(PROMPTS))
     for index, prompt in enumerate(PROMPTS):
-        creation = run.creation("video.generate", index)
+        creation = run.creation("video", index)
         assert creation["path"] == GENERATE
         assert creation["body"]["prompt"] == prompt
-        assert creation["task_id"] in run.assert_waited("video.wait", index)
-        run.assert_stored("video.download", f"{{run_id}}/{index}.mp4", index)
+        run.assert_stored("video", f"{{run_id}}/{creation['task_id']}.mp4", index)
 
 
 def test_a_refused_prompt_in_a_mapped_batch_fails_the_run_and_only_its_own_video(
@@ -165,10 +230,7 @@ def test_a_refused_prompt_in_a_mapped_batch_fails_the_run_and_only_its_own_video
 ) -> None:
     run = examples["one refused"]
     assert run.airflow.api.dag_run_state(run.dag_id, run.run_id) == "failed"
-    states = run.states()
-    assert states["video.wait[1]"] == "failed"
-    assert states["video.download[1]"] == "upstream_failed"
+    assert run.states()["video[1]"] == "failed"
     assert "RunwayTaskRejectedError" in json.dumps(run.airflow.api.errors(run.dag_id, run.run_id))
     for index in (0, 2):
-        run.assert_waited("video.wait", index)
-        run.assert_stored("video.download", f"{{run_id}}/{index}.mp4", index)
+        run.assert_stored("video", f"{{run_id}}/{run.creation('video', index)['task_id']}.mp4", index)

@@ -224,6 +224,10 @@ EXAMPLES = PACKAGE.parent / "example_dags"
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_every_example_can_be_read_by_this_airflow(path: Path) -> None:
+    if "operators.hitl" in path.read_text(encoding="utf-8"):
+        pytest.importorskip(
+            "airflow.providers.standard.operators.hitl", reason="people are asked from 3.1 on"
+        )
     dags = [value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)]
     assert [dag.dag_id for dag in dags] == [path.stem]
     assert dags[0].tasks
