@@ -25,12 +25,21 @@ class AirflowApi:
     :param url: the address of the API server (3.x) or the web server (2.11)
     :param major: Airflow's major version, 2 or 3
     :param check: called at each look while waiting; raises when waiting on makes no sense
+    :param login: user name and password, where Airflow 3 wants some
     """
 
-    def __init__(self, url: str, *, major: int, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        major: int,
+        check: Callable[[], None] = lambda: None,
+        login: tuple[str, str] | None = None,
+    ) -> None:
         self.url = url
         self._major = major
         self._check = check
+        self._login = login
         self._base = f"{url}/api/v{major - 1}"
         self._session = requests.Session()
         # A proxy of the user's machine knows nothing of this machine's loopback.
@@ -57,7 +66,12 @@ class AirflowApi:
         return response.json() if response.content else None
 
     def _log_in(self) -> None:
-        response = self._session.get(f"{self.url}/auth/token", timeout=60)
+        url = f"{self.url}/auth/token"
+        if self._login:
+            body = dict(zip(("username", "password"), self._login, strict=True))
+            response = self._session.post(url, json=body, timeout=60)
+        else:
+            response = self._session.get(url, timeout=60)
         response.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 import time
@@ -15,6 +16,9 @@ from typing_extensions import Self
 from tests.harness.processes import HarnessError
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+#: Keys that can be pressed: the key code, and what it types.
+KEYS = {"Enter": (13, "\r"), " ": (32, " "), "Tab": (9, ""), "ArrowRight": (39, "")}
 
 
 class Browser:
@@ -111,14 +115,17 @@ class Browser:
             await asyncio.sleep(0.2)
         return found
 
-    async def click(self, text: str) -> None:
-        """Click the first button that shows this text, as soon as there is one that stands still."""
+    async def click(self, text: str, *, among: str = "button") -> None:
+        """Click the first element that shows this text, as soon as there is one that stands still.
+
+        :param among: a CSS selector of what it can be
+        """
         middle = f"""(() => {{
-            const button = [...document.querySelectorAll("button")].find(
-                button => button.innerText.trim() === {json.dumps(text)} && !button.disabled
+            const element = [...document.querySelectorAll({json.dumps(among)})].find(
+                element => element.innerText.trim() === {json.dumps(text)} && !element.disabled
             );
-            button?.scrollIntoView({{block: "center"}});
-            const box = button?.getBoundingClientRect();
+            element?.scrollIntoView({{block: "center"}});
+            const box = element?.getBoundingClientRect();
             return box && [box.x + box.width / 2, box.y + box.height / 2];
         }})()"""
         x, y = await self.wait_for(middle)
@@ -134,8 +141,26 @@ class Browser:
         await self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.command("Input.insertText", text=text)
 
-    async def press_enter(self) -> None:
-        """Press the Enter key where the focus is."""
-        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
-        await self.command("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
-        await self.command("Input.dispatchKeyEvent", type="keyUp", **key)
+    async def press(self, key: str) -> None:
+        """Press a key where the focus is.
+
+        :param key: one of :data:`KEYS`
+        """
+        code, text = KEYS[key]
+        event = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": code}
+        await self.command("Input.dispatchKeyEvent", type="keyDown", text=text, **event)
+        await self.command("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    async def set_window(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Set the size of the page in pixels, and which looks the system asks for."""
+        await self.command(
+            "Emulation.setDeviceMetricsOverride",
+            **{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.command("Emulation.setEmulatedMedia", features=[scheme])
+
+    async def photograph(self) -> bytes:
+        """Return a picture of what the window shows, a PNG."""
+        answer = await self.command("Page.captureScreenshot", format="png")
+        return base64.b64decode(answer["data"])

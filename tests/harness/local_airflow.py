@@ -49,6 +49,8 @@ class LocalAirflow:
     :param port: the TCP port of the API server (web server); ``None`` takes a free one
     :param database_url: a SQLAlchemy URL of a database to use in place of SQLite
     :param config: further settings, for example ``{"AIRFLOW__CORE__PARALLELISM": "2"}``
+    :param login: user name and password of an administrator, who has to log in then (Airflow 3); ``None``
+        lets everybody in
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class LocalAirflow:
         port: int | None = None,
         database_url: str | None = None,
         config: Mapping[str, str] | None = None,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.version = importlib.metadata.version("apache-airflow")
@@ -68,7 +71,9 @@ class LocalAirflow:
         self.port = port or free_port()
         self.url = f"http://localhost:{self.port}"
         self.processes = Processes(self.folder / "components")
-        self.api = AirflowApi(f"http://127.0.0.1:{self.port}", major=self.major, check=self.processes.check)
+        self.api = AirflowApi(
+            f"http://127.0.0.1:{self.port}", major=self.major, check=self.processes.check, login=login
+        )
         self._sqlite_file = None if database_url else self.folder / "airflow.db"
         self._database_url = database_url or f"sqlite:///{self._sqlite_file}?timeout=60"
         self._environment = {
@@ -78,6 +83,7 @@ class LocalAirflow:
                 f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(dict(fields))
                 for conn_id, fields in (connections or {}).items()
             },
+            **(self._closed(*login) if login else {}),
             **(config or {}),
         }
 
@@ -257,6 +263,16 @@ class LocalAirflow:
             # A task's supervisor can notice the end of its process as late as this many seconds. With the
             # default 5, a deferral that is over sooner looks to the scheduler like a task killed from outside
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        }
+
+    def _closed(self, name: str, password: str) -> dict[str, str]:
+        file = self.folder / "passwords.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({name: password}))
+        return {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{name}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(file),
         }
 
     def _settings_2(self, own: Mapping[str, str]) -> dict[str, str]:

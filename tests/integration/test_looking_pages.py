@@ -141,12 +141,6 @@ async def open_gallery(browser: Browser, server: Server, *videos: dict[str, Any]
     return str(await browser.evaluate("document.body.innerText"))
 
 
-async def press(browser: Browser, key: str, code: int, text: str = "") -> None:
-    event = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": code}
-    await browser.command("Input.dispatchKeyEvent", type="keyDown", text=text, **event)
-    await browser.command("Input.dispatchKeyEvent", type="keyUp", **event)
-
-
 def test_the_page_of_a_video_says_what_is_known(tell: Callable[[Story], None]) -> None:
     async def story(browser: Browser, server: Server) -> None:
         said = await open_video(browser, server)
@@ -405,25 +399,25 @@ def test_the_keyboard_plays_and_opens(tell: Callable[[Story], None]) -> None:
     async def story(browser: Browser, server: Server) -> None:
         playing = "document.querySelector('.card video.preview')?.currentTime > 0.1"
         await open_gallery(browser, server, entry(0), entry(1))
-        await press(browser, "Tab", 9)
+        await browser.press("Tab")
         assert await browser.evaluate("document.activeElement.matches('.card:focus-visible')")
         await browser.wait_for(playing)
         assert await browser.evaluate("document.querySelector('video.preview').muted")
-        await press(browser, " ", 32, " ")
+        await browser.press(" ")
         await browser.wait_for("!document.querySelector('video.preview')")
-        await press(browser, " ", 32, " ")
+        await browser.press(" ")
         await browser.wait_for(playing)
-        await press(browser, "Enter", 13, "\r")
+        await browser.press("Enter")
         await browser.wait_for("location.pathname.endsWith('/mapped/0/plugin/runway-video')")
         assert await browser.evaluate("location.pathname.startsWith('/team/dags/')")
 
         motion = {"name": "prefers-reduced-motion", "value": "reduce"}
         await browser.command("Emulation.setEmulatedMedia", features=[motion])
         await open_gallery(browser, server, entry(0), entry(1))
-        await press(browser, "Tab", 9)
+        await browser.press("Tab")
         await browser.evaluate(HALF_A_MINUTE)
         assert await browser.evaluate("document.querySelectorAll('video').length") == 0
-        await press(browser, " ", 32, " ")
+        await browser.press(" ")
         await browser.wait_for(playing)
 
     tell(story)
@@ -490,8 +484,7 @@ def test_inside_airflow_it_looks_and_goes_as_airflow_does(tell: Callable[[Story]
 @pytest.mark.parametrize("width", [360, 800, 1920])
 def test_nothing_is_wider_than_the_window(tell: Callable[[Story], None], width: int) -> None:
     async def story(browser: Browser, server: Server) -> None:
-        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-        await browser.command("Emulation.setDeviceMetricsOverride", **size)
+        await browser.set_window(width, 800)
         fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         long = "x" * 400
         error = {"kind": long, "text": long}

@@ -30,7 +30,7 @@ async def open_form(browser: Browser, airflow: LocalAirflow, conn_id: str) -> No
     await browser.write("[role=dialog] input[name=connection_id]", conn_id)
     await browser.write("[role=dialog] input[role=combobox]", CONNECTION_TYPE["hook-name"])
     await browser.wait_for(f"{DIALOG}.innerText.includes({CONNECTION_TYPE['hook-name']!r})")
-    await browser.press_enter()
+    await browser.press("Enter")
     await browser.wait_for(f"{DIALOG}.innerText.includes('API key')")
 
 
