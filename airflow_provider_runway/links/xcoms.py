@@ -53,16 +53,19 @@ def read(
 
 def plain(value: Any) -> Any:
     """
-    Return the plain data of an XCom's column; ``None`` for what is no JSON.
+    Return the plain data of an XCom's column; ``None`` for bytes that are no JSON.
 
-    :param value: JSON as text (in bytes up to Airflow 2), or data where somebody stored it without encoding.
+    :param value: Data, as workers of Airflow 3 leave it, or JSON of it as a text, as Airflow's own model does
+        (in bytes up to Airflow 2).
     """
     if not isinstance(value, str | bytes):
         return value
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except (ValueError, RecursionError):
-        return None
+        return None if isinstance(value, bytes) else value
+    # An ID of digits alone is a text and no number.
+    return found if isinstance(value, bytes) or isinstance(found, str | list | dict) else value
 
 
 def http_url(value: Any) -> str | None:
