@@ -46,6 +46,7 @@ class Server:
         self.live = False
         self.asked: list[dict[str, str]] = []
         self.posters = True
+        self.copies = True
 
     async def __aenter__(self) -> Server:
         base = "/team/runway/dags/{dag_id}"
@@ -105,6 +106,8 @@ class Server:
         return web.json_response(answer)
 
     async def _clip(self, request: web.Request) -> web.StreamResponse:
+        if "copy" in request.query and not self.copies:
+            return web.Response(status=404)
         return web.FileResponse(PACKAGE / "simulator" / "clip.mp4")
 
     async def _poster(self, request: web.Request) -> web.StreamResponse:

@@ -179,6 +179,31 @@ def test_the_page_of_a_video_says_what_is_known(tell: Callable[[Story], None]) -
     tell(story)
 
 
+def test_a_copy_that_is_gone_gives_way_to_the_video_at_kie_ai(tell: Callable[[Story], None]) -> None:
+    async def story(browser: Browser, server: Server) -> None:
+        server.copies = False
+        video = one_video()["video"] | {"vendor_url": "file?vendor=1"}
+        await open_video(browser, server, video=video)
+        await browser.wait_for("document.querySelector('video')?.currentSrc.endsWith('file?vendor=1')")
+        await browser.wait_for("document.querySelector('video').readyState > 0")
+        assert "The stored copy cannot be read here." in await browser.evaluate("document.body.innerText")
+        await open_video(browser, server)
+        await browser.wait_for("document.body.innerText.includes('The copy cannot be played')")
+
+    tell(story)
+
+
+def test_what_was_submitted_and_not_awaited_says_what_to_do(tell: Callable[[Story], None]) -> None:
+    async def story(browser: Browser, server: Server) -> None:
+        said = await open_video(browser, server, **PENDING, state="none", what_to_do="Nobody waited.")
+        assert "Submitted\n\nNobody waited." in said
+        skipped = PENDING | {"runway_task_id": None, "airflow_state": "skipped"}
+        said = await open_video(browser, server, **skipped, state="none")
+        assert "No video\n\nThe task is skipped." in said
+
+    tell(story)
+
+
 def test_a_wait_counts_up_and_becomes_the_video(tell: Callable[[Story], None]) -> None:
     async def story(browser: Browser, server: Server) -> None:
         waiting = {**PENDING, "state": "waiting", "airflow_state": "deferred"}

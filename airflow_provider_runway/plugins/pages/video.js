@@ -67,7 +67,7 @@ function paragraph(text, attributes = {}) {
   return text ? make("p", attributes, text) : null;
 }
 
-function player(data) {
+function player(data, { source, url }) {
   const { video } = data;
   const element = make("video", {
     class: "screen",
@@ -75,7 +75,7 @@ function player(data) {
     playsinline: true,
     preload: "metadata",
     poster: video.poster,
-    src: video.url,
+    src: url,
     "aria-label": data.prompt ? `Video: ${data.prompt.slice(0, 200)}` : "Video",
   });
   element.style.setProperty("--ratio", ratioOf(data.aspect_ratio));
@@ -84,24 +84,30 @@ function player(data) {
       element.style.setProperty("--ratio", element.videoWidth / element.videoHeight);
     }
   });
-  element.addEventListener("error", () => {
-    const gone =
-      video.source === "stored"
-        ? panel("gone", "The copy cannot be played", paragraph("The file is gone, or this Airflow cannot read it any more."))
-        : panel("gone", "The video cannot be played", paragraph("kie.ai does not hand it out any more, or cannot be reached from here."));
-    stage.replaceChildren(gone);
-  });
-  const note =
-    video.source === "vendor"
-      ? make(
-          "p",
-          { class: "note" },
-          "Played from kie.ai",
-          ...(video.expires_at ? [", which deletes it on ", time(video.expires_at)] : []),
-          data.path ? ". The stored copy is not readable here." : ". No copy is stored.",
-        )
-      : null;
-  return [element, note];
+  element.addEventListener("error", () => stage.replaceChildren(...instead(data, source)));
+  return element;
+}
+
+/** What stands where a player cannot play. */
+function instead(data, source) {
+  const { video } = data;
+  if (source === "stored" && video.vendor_url) {
+    return [player(data, { source: "vendor", url: video.vendor_url }), origin(data)];
+  }
+  return source === "stored"
+    ? [panel("gone", "The copy cannot be played", paragraph("The file is gone, or this Airflow cannot read it any more."))]
+    : [panel("gone", "The video cannot be played", paragraph("kie.ai does not hand it out any more, or cannot be reached from here."))];
+}
+
+function origin(data) {
+  const { expires_at } = data.video;
+  return make(
+    "p",
+    { class: "note" },
+    "Played from kie.ai",
+    ...(expires_at ? [", which deletes it on ", time(expires_at)] : []),
+    data.path ? ". The stored copy cannot be read here." : ". No copy is stored.",
+  );
 }
 
 function missingVideo(data) {
@@ -109,14 +115,14 @@ function missingVideo(data) {
     return panel(
       "made",
       "Made and stored",
-      paragraph("The copy cannot be shown here: it is not below a folder that [runway] video_roots names."),
+      paragraph(data.what_to_do ?? "The copy cannot be shown here: it is not below a folder of [runway] video_roots."),
       make("p", {}, make("code", { class: "copy" }, data.path)),
     );
   }
   if (data.video?.expired) {
-    return panel("gone", "Expired", paragraph("kie.ai has deleted this video, and no copy of it was stored."));
+    return panel("gone", "Expired", paragraph("kie.ai has deleted this video, and no copy of it was stored."), paragraph(data.what_to_do));
   }
-  return panel("made", "Made", paragraph("Where the video is, this task does not say."));
+  return panel("made", "Made", paragraph(data.what_to_do ?? "Where the video is, this task does not say."));
 }
 
 function wait(data) {
@@ -166,7 +172,8 @@ function failure(data) {
 
 function drawStage(data) {
   if (data.state === "made" && data.video?.url) {
-    stage.replaceChildren(...player(data).filter(Boolean));
+    const { source, url } = data.video;
+    stage.replaceChildren(player(data, { source, url }), ...(source === "vendor" ? [origin(data)] : []));
   } else if (data.state === "made") {
     stage.replaceChildren(missingVideo(data));
   } else if (data.state === "waiting") {
@@ -174,7 +181,9 @@ function drawStage(data) {
   } else if (data.state === "failed" || data.state === "unknown") {
     stage.replaceChildren(failure(data));
   } else {
-    stage.replaceChildren(panel("none", "No video", paragraph(`The task is ${data.airflow_state ?? "not started"}.`)));
+    const task = `The task is ${(data.airflow_state ?? "not started").replaceAll("_", " ")}.`;
+    const title = data.runway_task_id ? "Submitted" : "No video";
+    stage.replaceChildren(panel("none", title, paragraph(data.what_to_do ?? task)));
   }
 }
 
