@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import in_airflow, parsing, waiting
+from benchmarks import in_airflow, parsing, storing, waiting
 from benchmarks.processes import REPOSITORY
 from benchmarks.tables import Found, table
 from tests.harness.documents import write_between
@@ -75,6 +75,12 @@ def parts(*, quick: bool) -> list[Part]:
                 tasks=4 if quick else 200, patience=200.0 if quick else 300.0, keep=keep
             ),
         ),
+        Part(
+            "storing",
+            lambda keep: storing.run(
+                videos=3 if quick else 200, patience=200.0 if quick else 900.0, keep=keep
+            ),
+        ),
     ]
 
 
@@ -132,6 +138,15 @@ def summary(facts: dict[str, str]) -> str:
             ", ".join(fact(f"{way.title}, starts") for way in in_airflow.WAYS[:3]),
             f"`HttpSensor`: {fact(f'{in_airflow.PEER}, starts')} deferrable, "
             f"{fact(f'{in_airflow.PEER_RESCHEDULE}, starts')} rescheduled",
+        ],
+        [
+            "worker starts, and seconds of a worker, from a prompt to a file: one task, three tasks",
+            ", ".join(
+                f"{fact(f'{way.title}, starts for a video')} and {fact(f'{way.title}, held for a video')}"
+                for way in storing.WAYS[:2]
+            ),
+            "HTTP provider: "
+            f"{fact(f'{storing.PEER}, starts for a video')} and {fact(f'{storing.PEER}, held for a video')}",
         ],
         [
             "importing operators and sensor",

@@ -140,7 +140,7 @@ def _lead(tasks: int) -> float:
 def _run_way(
     airflow: LocalAirflow, way: Way, dag_id: str, dags: Path, count: int, patience: float
 ) -> list[str]:
-    began = _log_size(airflow)
+    began = log_size(airflow)
     # Ready when all have begun to wait: until then Airflow reads the DAG, and starts workers for some.
     created_at = time.time() + _lead(count)
     tasks = [Task(created_at, created_at + 30 + 15 * index / count, index) for index in range(count)]
@@ -152,7 +152,7 @@ def _run_way(
         state = airflow.api.wait_for_run(dag_id, run_id, timeout=patience)
     except HarnessError:
         state = NOT_OVER
-    starts, held = _workers(airflow, began)
+    starts, held = workers(airflow, began)
     ends = _delays(airflow, dag_id, run_id, way, tasks)
     if state == NOT_OVER:
         airflow.api.request("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
@@ -167,11 +167,11 @@ def _run_way(
     ]
 
 
-def _log_size(airflow: LocalAirflow) -> int:
+def log_size(airflow: LocalAirflow) -> int:
     return airflow.processes.log_file("api-server").stat().st_size
 
 
-def _workers(airflow: LocalAirflow, began: int) -> tuple[int, float]:
+def workers(airflow: LocalAirflow, began: int) -> tuple[int, float]:
     """Return how many worker processes began a task since, and for how many seconds they had one."""
     starts, held = 0, 0.0
     running: dict[str, float] = {}
