@@ -142,10 +142,18 @@ def run(*, videos: int, patience: float, keep: Callable[[str], None] = lambda _:
                     rows.append(_run_way(airflow, way, f"way_{number}", folder, videos, patience))
                     print(f"  {rows[-1]}", file=sys.stderr, flush=True)
                     keep(_text(rows, videos))
-    facts = {}
-    for title, starts, held, *_ in rows:
-        facts |= {f"{title}, starts for a video": starts, f"{title}, held for a video": held}
+    facts = {name: value for row in rows for name, value in facts_of(row).items()}
     return Found(_text(rows, videos), facts)
+
+
+def facts_of(row: list[str]) -> dict[str, str]:
+    """
+    Return the numbers of a row that the summary needs, by name.
+
+    :param row: As it is printed.
+    """
+    title, starts, held, *_ = row
+    return {f"{title}, starts for a video": starts, f"{title}, held for a video": held}
 
 
 def _text(rows: list[list[str]], videos: int) -> str:

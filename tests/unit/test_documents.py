@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import storing
 from benchmarks.__main__ import parts, session, summary
 from benchmarks.in_airflow import WAYS
 from benchmarks.parsing import IMPORTS
@@ -76,5 +77,7 @@ def test_the_summary_asks_for_facts_that_the_parts_have() -> None:
     found = found_in({entry.title: [measured] for entry in ENTRIES}, load)
     known = {*found.facts, *(f"{way.title}, starts" for way in WAYS), *IMPORTS, "throughput", "memory"}
     known |= {f"{who}, {what}" for who in ("ours", "fixed") for what in ("looks", "delay")}
+    for way in storing.WAYS:
+        known |= storing.facts_of([way.title, *storing.HEAD[1:]]).keys()
     assert set(asked) <= known
     assert found.text.count("\n| ") == len(ENTRIES) + 2
