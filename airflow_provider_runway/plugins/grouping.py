@@ -236,9 +236,11 @@ def family_of(video: Video, videos: Iterable[Video]) -> list[Video]:
             break
         family.insert(0, parent)
         seen.add(parent.runway_task_id)
-    for one in family[family.index(video) :]:
-        for child in children.get(one.runway_task_id or "", ()):
+    to_follow = [video]
+    while to_follow:
+        for child in children.get(to_follow.pop(0).runway_task_id or "", ()):
             if child.runway_task_id not in seen and len(family) < _LONGEST_FAMILY:
                 family.append(child)
+                to_follow.append(child)
                 seen.add(child.runway_task_id)
     return family

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,7 +19,13 @@ def text(value: Any) -> str | None:
 
 
 def number(value: Any) -> float | int | None:
-    """Return a number that is not negative and that a browser can read; ``None`` for anything else."""
+    """
+    Return a number that is not negative and that a browser can read; ``None`` for anything else.
+
+    :param value: The number, or a text that is one: Airflow's own model stores numbers as JSON in a text.
+    """
+    if isinstance(value, str) and re.fullmatch(r"\d{1,16}(\.\d{1,16})?", value, re.ASCII):
+        value = float(value) if "." in value else int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if 0 <= value <= _LARGEST else None
@@ -26,9 +33,7 @@ def number(value: Any) -> float | int | None:
 
 def whole(value: Any) -> int | None:
     """Return a whole number, out of a text too, as templates make it; ``None`` for anything else."""
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
-        value = int(value)
-    found = number(value)
+    found = number(value.strip() if isinstance(value, str) else value)
     return int(found) if found is not None and found == int(found) else None
 
 

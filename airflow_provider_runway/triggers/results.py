@@ -32,7 +32,7 @@ RETURN_KEY = "return_value"
 
 _VIDEO_KEYS = ("video_url", "image_url", "video_id")
 #: XCom keys of all that a sensor leaves behind.
-SENSOR_KEYS = (RETURN_KEY, *_VIDEO_KEYS, COST_KEY)
+SENSOR_KEYS = (RETURN_KEY, TASK_ID_KEY, *_VIDEO_KEYS, COST_KEY)
 
 
 def submission_of(request: RunwayRequest, runway_task_id: str) -> dict[str, Any]:
@@ -98,15 +98,15 @@ def count_submission(request: RunwayRequest) -> None:
 
 def result_of(task: RunwayTask) -> dict[str, Any]:
     """
-    Return the XComs of a finished task: of ``video_url``, ``image_url``, ``video_id`` and its cost those that
-    are known. None of them is ``None``, which Airflow 3.0 refuses as an XCom.
+    Return the XComs of a finished task: its Runway task ID, and of ``video_url``, ``image_url``, ``video_id``
+    and its cost those that are known. None of them is ``None``, which Airflow 3.0 refuses as an XCom.
 
     :param task: The Runway task.
     """
     cost = task.credits_consumed
     if cost is None and task.model == "aleph":
         cost = PRICES["aleph"]
-    result = {key: getattr(task, key) for key in _VIDEO_KEYS} | {COST_KEY: cost}
+    result = {key: getattr(task, key) for key in _VIDEO_KEYS} | {TASK_ID_KEY: task.task_id, COST_KEY: cost}
     return {key: value for key, value in result.items() if value is not None}
 
 

@@ -42,9 +42,7 @@ class History:
                     state=state,
                     run_type="manual",
                     run_after=now,
-                    logical_date=now
-                    - timedelta(days=1000)
-                    + timedelta(seconds=hash((dag_id, run_id)) % 10**7),
+                    logical_date=None,
                     span_status="not_started",
                     clear_number=0,
                 )
@@ -60,7 +58,7 @@ class History:
         state: str | None = "success",
         operator: str | None = None,
         xcoms: Mapping[str, Any] | None = None,
-        raw: Mapping[str, Any] | None = None,
+        encoded: Mapping[str, Any] | None = None,
         rendered: Any = None,
         label: str | None = None,
         try_number: int = 1,
@@ -74,8 +72,8 @@ class History:
         :param map_index: its map index
         :param state: its state
         :param operator: its class; by default that of ours which a name like ``generate_2`` begins with
-        :param xcoms: its XComs, stored as Airflow's tasks store them
-        :param raw: XComs stored as they are
+        :param xcoms: its XComs, stored as Airflow's workers store them
+        :param encoded: XComs stored as Airflow's own model stores them: as JSON in a text
         :param rendered: its rendered fields
         :param label: its rendered map index
         :param try_number: which try it is
@@ -99,7 +97,7 @@ class History:
                     pool_slots=1,
                 )
             )
-            values = {name: json.dumps(value) for name, value in (xcoms or {}).items()} | dict(raw or {})
+            values = dict(xcoms or {}) | {name: json.dumps(value) for name, value in (encoded or {}).items()}
             for name, value in values.items():
                 session.execute(
                     insert(XComModel.__table__).values(

@@ -97,7 +97,7 @@ def test_a_video_ends_the_task_with_the_xcoms_that_a_worker_would_push(
     task_id = submit(runway_simulator)
     assert is_end(fire(RunwayTaskTrigger(task_id, returns=returns, **long_ago())))
     assert stored.xcoms["return_value"] == (task_id if returns == "task_id" else stored.xcoms["video_url"])
-    assert set(stored.xcoms) == {"return_value", "video_url", "image_url", "video_id"}
+    assert set(stored.xcoms) == {"return_value", "runway_task_id", "video_url", "image_url", "video_id"}
 
 
 @ENDS_THERE
@@ -106,7 +106,8 @@ def test_nothing_is_pushed_as_none(recorder: Recorder, connect: Callable[..., st
     video = {"videoUrl": "https://example.com/video.mp4"}
     recorder.answer = lambda request: envelope({"taskId": "task-1", "state": "success", "videoInfo": video})
     assert is_end(fire(RunwayTaskTrigger("task-1", returns="video_url", **long_ago())))
-    assert stored.xcoms == dict.fromkeys(("return_value", "video_url"), video["videoUrl"])
+    url = video["videoUrl"]
+    assert stored.xcoms == {"return_value": url, "runway_task_id": "task-1", "video_url": url}
 
 
 @ENDS_THERE
