@@ -125,6 +125,12 @@ def get_provider_info() -> dict[str, Any]:
                         "Empty means 1, the real service.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
+                    "allow_private_hosts": {
+                        "label": "Allow private hosts",
+                        "description": "Whether videos may be fetched from private addresses, beside the "
+                        "hosts named here; empty means no.",
+                        "schema": {"type": ["boolean", "null"]},
+                    },
                     "upload_host": {
                         "label": "Upload URL",
                         "description": "Where files are uploaded to; empty means "

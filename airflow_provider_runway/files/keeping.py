@@ -12,7 +12,12 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.exceptions import RunwayError, RunwayStorageError, RunwayValidationError
+from airflow_provider_runway.exceptions import (
+    RunwayError,
+    RunwayServerError,
+    RunwayStorageError,
+    RunwayValidationError,
+)
 from airflow_provider_runway.files import naming, storage, writing
 from airflow_provider_runway.files.mp4 import Boxes
 
@@ -129,7 +134,7 @@ class Keeper:
         if there is None:
             try:
                 with _using(self.path, FileExistsError):
-                    writing.store(fingerprint, self.path, replace=self._replace)
+                    writing.store(_whole(fingerprint), self.path, replace=self._replace)
             except FileExistsError:
                 # Another try may have been faster.
                 there = self._read()
@@ -226,6 +231,13 @@ def _using(path: str, *expected: type[Exception]) -> Iterator[None]:
             f"{type(error).__name__}: {error}: path={path!r} cannot be read or written. Nothing half is left "
             "there. kie.ai keeps the video for 14 days: a retry stores it, and costs no credits."
         ) from error
+
+
+def _whole(fingerprint: _Fingerprint) -> Iterator[bytes]:
+    """Yield a video, and raise where it ends too early though the server takes that for its end."""
+    yield from fingerprint
+    if fingerprint.boxes.are_cut:
+        raise RunwayServerError(f"the video ends in the middle, after {fingerprint.size} bytes")
 
 
 class _Fingerprint:

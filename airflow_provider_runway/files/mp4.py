@@ -20,6 +20,25 @@ def is_mp4(beginning: bytes) -> bool:
     return kind is not None and not kind.is_picture
 
 
+#: Types of boxes that a file is made of.
+_TYPES = frozenset(
+    (
+        b"ftyp",
+        b"styp",
+        b"moov",
+        b"mdat",
+        b"moof",
+        b"mfra",
+        b"meta",
+        b"free",
+        b"skip",
+        b"wide",
+        b"uuid",
+        b"sidx",
+    )
+)
+
+
 class Boxes:
     """Follows the boxes of a file that is read in pieces, to tell whether it ends where its last box does."""
 
@@ -27,7 +46,7 @@ class Boxes:
         self._head = b""
         self._left = 0
         self._to_the_end = False
-        self._first: bytes | None = None
+        self._first = self._last = b""
 
     def feed(self, data: bytes) -> None:
         """
@@ -51,7 +70,8 @@ class Boxes:
 
     def _begin_box(self) -> None:
         head, self._head = self._head, b""
-        self._first = self._first or head[4:8]
+        self._last = head[4:8]
+        self._first = self._first or self._last
         length = int.from_bytes(head[8:16] if len(head) == 16 else head[:4], "big")
         # A length of 0 means: to the end of the file.
         self._to_the_end = length < len(head)
@@ -60,4 +80,9 @@ class Boxes:
     @property
     def are_whole(self) -> bool:
         """Whether it is an MP4 so far, with nothing missing of its last box."""
-        return self._first == b"ftyp" and not self._left and not self._head and not self._to_the_end
+        return self._first == b"ftyp" and not self.are_cut
+
+    @property
+    def are_cut(self) -> bool:
+        """Whether something is missing of the last box, of a type that is known: else it is some appendix."""
+        return self._left > 0 and self._last in _TYPES

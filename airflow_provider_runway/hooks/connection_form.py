@@ -32,6 +32,7 @@ def _widget(field: dict[str, Any]) -> Any:
         BS3TextFieldWidget,
     )
     from wtforms import (  # type: ignore[import-untyped,unused-ignore]
+        BooleanField,
         IntegerField,
         PasswordField,
         StringField,
@@ -45,6 +46,8 @@ def _widget(field: dict[str, Any]) -> Any:
         validators.append(any_of(schema["enum"]))
     if schema.get("format") == "password":
         field_class, widget = PasswordField, BS3PasswordFieldWidget()
+    elif "boolean" in schema["type"]:
+        return BooleanField(field["label"], description=field["description"])
     elif "number" in schema["type"]:
         field_class, widget = IntegerField, BS3TextFieldWidget()
     else:

@@ -13,7 +13,7 @@ from airflow_provider_runway.simulator.rules import CREATION_PATHS
 
 ANSWER_KINDS = frozenset({"http_error", "body_code", "html", "garbage", "drop_before", "drop_after", "slow"})
 TASK_KINDS = frozenset({"moderation", "upstream_failure", "stuck", "success_without_url", "expired"})
-FILE_KINDS = frozenset({"truncated_download"})
+FILE_KINDS = frozenset({"truncated_download", "short_download", "no_range"})
 KINDS = ANSWER_KINDS | TASK_KINDS | FILE_KINDS
 _FILE_PREFIXES = ("/results/", "/files/")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -33,7 +33,9 @@ class Fault:
         * ``slow``: carried out at once, answered after ``seconds``;
         * ``moderation``, ``upstream_failure``: the task created here fails later;
         * ``stuck``: it never ends; ``success_without_url``, ``expired``: it ends without a video;
-        * ``truncated_download``: half of the file's bytes, then the connection is cut.
+        * ``truncated_download``: some of the file's bytes, then the connection is cut;
+        * ``short_download``: half of the file, as if that were all of it;
+        * ``no_range``: all of the file, whatever part of it was asked for.
     :param path: the requests it hits: the beginning of their path, or a pattern with ``*`` and ``?``.
     :param method: HTTP method, ``None`` for any.
     :param count: how many requests it hits, ``None`` until it is cleared.
@@ -45,6 +47,8 @@ class Fault:
         turned into text.
     :param code: code of ``body_code``.
     :param msg: text of ``body_code``; of ``moderation`` and ``upstream_failure``, instead of kie.ai's.
+    :param at: after how many bytes of its answer ``truncated_download`` cuts the connection, ``"random"`` for
+        another point each time. Default: half of them.
     :param seconds: delay of ``slow``, not negative.
     :param carried_out: ``http_error``, ``body_code``, ``html`` and ``garbage`` answer a request that was
         carried out all the same (a task was created and charged).
@@ -61,6 +65,7 @@ class Fault:
     headers: dict[str, Any] = field(default_factory=dict)
     code: int = 500
     msg: str | None = None
+    at: int | str | None = None
     seconds: float = 1.0
     carried_out: bool = False
 
@@ -80,6 +85,8 @@ class Fault:
             raise ValueError(f"status must be from 200 to 999, got {self.status!r}")
         if self.count is not None and (not _is_integer(self.count) or self.count < 1):
             raise ValueError(f"count must be a positive integer or null, got {self.count!r}")
+        if self.at not in (None, "random") and not (_is_integer(self.at) and int(self.at or 0) >= 0):
+            raise ValueError(f'at must be a number of bytes, "random" or null, got {self.at!r}')
         if not _is_number(self.seconds) or not 0 <= self.seconds < math.inf:
             raise ValueError(f"seconds must be a number that is not negative, got {self.seconds!r}")
         if not isinstance(self.carried_out, bool):

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import mimetypes
+import random
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
 
 from airflow_provider_runway.simulator.answers import envelope
-from airflow_provider_runway.simulator.faults import Fault
+from airflow_provider_runway.simulator.faults import FILE_KINDS, Fault
 from airflow_provider_runway.simulator.rules import Refused, read_json_object
 from airflow_provider_runway.simulator.service import SERVICE
 
@@ -189,12 +190,24 @@ async def _serve_result(request: web.Request) -> web.StreamResponse:
 
 async def _serve(request: web.Request, path: Path) -> web.StreamResponse:
     fault = MET_FAULT.get()
-    if fault is not None and fault.kind == "truncated_download":
-        whole = await asyncio.to_thread(path.read_bytes)
-        if asked := _asked_range(request, len(whole)):
-            return await _serve_half(request, path, whole, asked)
-    # This refuses a range that cannot be served, too.
-    return web.FileResponse(path, chunk_size=_CHUNK, headers={"Accept-Ranges": "bytes"})
+    if fault is None or fault.kind not in FILE_KINDS:
+        # This refuses a range that cannot be served, too.
+        return web.FileResponse(path, chunk_size=_CHUNK, headers={"Accept-Ranges": "bytes"})
+    whole = await asyncio.to_thread(path.read_bytes)
+    if fault.kind == "short_download":
+        whole = whole[: len(whole) // 2]
+    asked = range(len(whole)) if fault.kind == "no_range" else _asked_range(request, len(whole))
+    if not asked:
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{len(whole)}"})
+    cut = _cut(fault, len(asked)) if fault.kind == "truncated_download" else None
+    return await _serve_part(request, path, whole, asked, cut)
+
+
+def _cut(fault: Fault, length: int) -> int:
+    """Return after how many bytes of an answer the connection is cut."""
+    if fault.at == "random":
+        return random.randrange(length)
+    return length // 2 if fault.at is None else min(int(fault.at), length)
 
 
 def _asked_range(request: web.Request, total: int) -> range:
@@ -205,15 +218,22 @@ def _asked_range(request: web.Request, total: int) -> range:
         return range(0)
 
 
-async def _serve_half(request: web.Request, path: Path, whole: bytes, asked: range) -> web.StreamResponse:
+async def _serve_part(
+    request: web.Request, path: Path, whole: bytes, asked: range, cut: int | None
+) -> web.StreamResponse:
     content, total = whole[asked.start : asked.stop], len(whole)
     response = web.StreamResponse(status=200 if len(content) == total else 206)
     response.content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     response.content_length = len(content)
+    # As the answers that meet no fault have it.
+    status = await asyncio.to_thread(path.stat)
+    response.etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
     if response.status == 206:
         response.headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{total}"
     await response.prepare(request)
-    await response.write(content[: len(content) // 2])
-    if request.transport is not None:
+    await response.write(content[:cut])
+    if cut is None:
+        await response.write_eof()
+    elif request.transport is not None:
         request.transport.close()
     return response
