@@ -55,6 +55,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        #: Names of headers that are not sent unless an answer has them.
+        self.leave_out: set[str] = set()
         self.answer: Script = lambda request: envelope(100.0)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -92,7 +94,10 @@ class Recorder:
                     self.close_connection = True
                     return
                 self.send_response(answer.status)
-                for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                length = {"Content-Length": str(len(answer.body))}
+                if "Content-Length" in recorder.leave_out:
+                    length = {}
+                for name, value in {**length, **answer.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
