@@ -13,6 +13,7 @@ PAGES = {
         "README.md",
         "docs/connection.md",
         "docs/operators.md",
+        "docs/storing.md",
         "docs/waiting.md",
         "docs/reliability.md",
         "docs/performance.md",

@@ -28,8 +28,8 @@ from airflow_provider_runway.waiting.backoff import backoff
 
 log = logging.getLogger(__name__)
 
-#: How often a download goes on after a break, as long as more of it comes each time, and without.
-_MOST_BREAKS, _MOST_BREAKS_IN_A_ROW = 50, 4
+#: How often a download goes on after a break, as long as more of it comes each time.
+_MOST_BREAKS = 1000
 _MOST_REDIRECTS = 5
 #: Answers that say: not from this URL (any more). A signed URL can have become too old.
 _REFUSED = (400, 401, 403, 404, 410, 451)
@@ -47,6 +47,7 @@ class Download:
     :param url: The URL of the video.
     :param others: Gives further URLs of the same video, one each time that the last one is refused. What has
         come by then is kept.
+    :param patience: Seconds for which it is tried to go on after a break without anything new.
     :param check_url: Raises where a URL, also one that is redirected to, is not to be asked for.
     :param options: Further arguments of each request, such as its ``timeout``.
     """
@@ -57,6 +58,7 @@ class Download:
         url: str,
         *,
         others: Iterator[str] | None = None,
+        patience: float = 0.0,
         check_url: Callable[[str], None] | None = None,
         **options: Any,
     ) -> None:
@@ -65,6 +67,7 @@ class Download:
         self.size: int | None = None
         self._session = session
         self._others = others or iter(())
+        self._patience = patience
         self._check_url = check_url or (lambda _: None)
         self._options = options
         self._etag = ""
@@ -80,6 +83,7 @@ class Download:
         :raises RunwayValidationError: it is on a private address.
         """
         breaks = in_a_row = 0
+        waited = 0.0
         progress = _Progress()
         beginning = b""
         check = check or _check_mp4
@@ -99,10 +103,11 @@ class Download:
                 self.url = self._another(refused)
             except _BrokenOffError as broken:
                 breaks += 1
-                in_a_row = 1 if self._received > before else in_a_row + 1
-                if not self._received or breaks > _MOST_BREAKS or in_a_row > _MOST_BREAKS_IN_A_ROW:
+                in_a_row, waited = (1, 0.0) if self._received > before else (in_a_row + 1, waited)
+                pause = backoff(in_a_row, broken.retry_after)
+                waited += pause
+                if not self._received or breaks > _MOST_BREAKS or waited > self._patience:
                     raise RunwayServerError(str(broken), retry_after=broken.retry_after) from broken
-                pause = min(backoff(in_a_row, broken.retry_after), _PROGRESS_EVERY)
                 log.info("%s. Going on from there in %.0f s.", broken, pause)
                 tenacity.nap.sleep(pause)
         if len(beginning) < BEGINNING:

@@ -38,6 +38,8 @@ _SECOND_LOOK = 1.0
 class KeepingHook(HttpHook):
     """The part of :class:`~airflow_provider_runway.hooks.runway.RunwayHook` that stores videos."""
 
+    patience: float
+
     @cached_property
     def settings(self) -> RunwaySettings:
         """What the connection says."""
@@ -169,6 +171,7 @@ class KeepingHook(HttpHook):
             session,
             url,
             others=others,
+            patience=self.patience,
             check_url=check,
             timeout=self.settings.timeout,
             **transport.connection_first(session),

@@ -36,6 +36,7 @@ def test_the_connection_can_be_used(snippet: Snippet) -> None:
         ("docs/operators.md", "## Restyle with Aleph", operators.RunwayAlephOperator),
         ("docs/operators.md", "## What the three have in common", RunwaySubmitOperator),
         ("docs/waiting.md", "## The sensor", RunwayTaskSensor),
+        ("docs/storing.md", "## The operator", operators.RunwayDownloadOperator),
     ],
 )
 def test_the_table_of_arguments_says_what_the_signature_says(page: str, heading: str, operator: type) -> None:
