@@ -144,7 +144,7 @@ def test_a_dag_with_the_snippet_succeeds(snippet: Snippet, runs: Runs, simulator
     assert runs.states[snippet.name] == "success", runs.printed[-5000:]
     source = snippet.source
     # The arguments of an operator that makes and stores a video stand on lines of their own.
-    downloads = "RunwayDownloadOperator" in source or bool(re.search(r"^ +path=", source, re.MULTILINE))
+    downloads = bool(re.search(r"RunwayDownloadOperator|keep_video|^ +path=", source, re.MULTILINE))
     assert downloads == bool(list(runs.data.glob(f"{snippet.name}/**/*.mp4")))
     assert simulator.violations == []
 
