@@ -26,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-ui-3.1 test-ui-3.2 pictures python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -59,6 +59,12 @@ test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.1
 test-lowest: venv-lowest ## unit and integration tests with the lowest versions that are supported (Python 3.11 or 3.12)
 	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(TWO_WORKERS)
 
+test-ui-3.1: venv-3.1 ## the pages in Airflow's UI, with Airflow 3.1 (needs Chromium)
+	AIRFLOW_HOME=$(CURDIR)/.venv-3.1/airflow-home .venv-3.1/bin/python -m pytest tests/system/test_looking.py
+
+test-ui-3.2: venv-3.2 ## the same with Airflow 3.2
+	AIRFLOW_HOME=$(CURDIR)/.venv-3.2/airflow-home .venv-3.2/bin/python -m pytest tests/system/test_looking.py
+
 chaos: venv ## kill all processes of a real Airflow at random, and count charges and videos (half an hour)
 	@.venv/bin/python -m tests.chaos $(FLAGS)
 
@@ -76,6 +82,9 @@ lint: venv ## style and types
 format: venv ## put the code into the style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+pictures: venv ## take the docs' pictures of the pages in Airflow's UI anew (needs Chromium)
+	@.venv/bin/python -m tests.harness.pictures
 
 pins: venv ## resolve the pinned packages anew
 	for pins in airflow-3.3 airflow-2.11 benchmark; do \

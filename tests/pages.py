@@ -18,6 +18,7 @@ PAGES = {
         "docs/reliability.md",
         "docs/performance.md",
         "docs/errors.md",
+        "docs/looking.md",
     )
 }
 

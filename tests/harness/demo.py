@@ -19,6 +19,7 @@ from typing import Any
 
 import requests
 
+from airflow_provider_runway.links.addresses import GALLERY_TAB
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
 from tests.harness.processes import (
@@ -121,12 +122,19 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
             dags_folder=REPOSITORY / "example_dags",
             connections={"runway_default": connection},
             port=port,
+            # The pages of the UI play the videos from there.
+            config={"AIRFLOW__RUNWAY__VIDEO_ROOTS": str(folder / "videos")},
         )
         running.enter_context(airflow)
         print(f"Airflow {airflow.version} is running; its UI: {airflow.url}/dags/{DAG_ID}")
-        code = _tell_the_story(airflow, folder / "videos")
+        run_id = time.strftime("demo-%Y%m%d-%H%M%S")
+        code = _tell_the_story(airflow, run_id, folder / "videos")
         if arguments.ui:
-            print(f"\nLook around at {airflow.url} (no password). Ctrl-C stops everything.", flush=True)
+            print(
+                f"\nLook around at {airflow.url} (no password); Ctrl-C stops everything.\n"
+                f"The videos of this run: {airflow.url}/dags/{DAG_ID}/runs/{run_id}/plugin/{GALLERY_TAB}",
+                flush=True,
+            )
             while True:
                 airflow.processes.check()
                 time.sleep(1)
@@ -162,8 +170,7 @@ def _port(asked: int | None, usual: int, what: str, option: str) -> int:
     return port
 
 
-def _tell_the_story(airflow: LocalAirflow, videos: Path) -> int:
-    run_id = time.strftime("demo-%Y%m%d-%H%M%S")
+def _tell_the_story(airflow: LocalAirflow, run_id: str, videos: Path) -> int:
     airflow.api.trigger_dag(DAG_ID, {"folder": str(videos)}, run_id=run_id)
     print(f"\nDAG {DAG_ID}, run {run_id}:\n")
     with Progress(TASKS) as progress:

@@ -204,6 +204,11 @@ function drawMedia(card) {
   }
 }
 
+/** Which task it is; a mapped one that is named after its prompt needs no second mention of that. */
+function nameOf(data) {
+  return taskName(data.label && data.label === data.prompt ? { ...data, label: null } : data);
+}
+
 function drawWords(card) {
   const { data } = card;
   card.words.replaceChildren(
@@ -213,7 +218,7 @@ function drawWords(card) {
       { class: "card-foot" },
       make("span", { class: `dot ${stateClass(data.state)}` }, icon(stateClass(data.state))),
       make("span", { class: "unseen" }, stateName(data.state)),
-      make("span", { class: "card-task", title: taskName(data) }, taskName(data)),
+      make("span", { class: "card-task", title: nameOf(data) }, nameOf(data)),
     ),
   );
 }
@@ -237,7 +242,7 @@ function update(card, data) {
     card.drawn.media = look;
     drawMedia(card);
   }
-  const words = JSON.stringify([data.prompt, data.state, taskName(data)]);
+  const words = JSON.stringify([data.prompt, data.state, nameOf(data)]);
   if (card.drawn.words !== words) {
     card.drawn.words = words;
     drawWords(card);

@@ -1,0 +1,122 @@
+"""``make pictures``: takes the docs' pictures of the pages in Airflow's UI anew, in light and dark.
+
+They show what a real Airflow shows of videos that the simulated kie.ai has drawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from tests.harness.browser import CHROMIUM, Browser
+from tests.harness.local_airflow import LocalAirflow
+from tests.harness.local_simulator import LocalSimulator
+from tests.harness.looking import FRAME, Visitor
+from tests.harness.processes import REPOSITORY
+
+IMAGES = REPOSITORY / "docs" / "images"
+SPEED = 4
+PROMPTS = [
+    "A lighthouse in a storm, seen from the sea",
+    "A tram climbs a steep street at dusk",
+    "A kite rises over a windy beach",
+    "A snail crosses a garden path after the rain",
+    "A celebrity dances on a table [moderated]",
+    "A paper boat sails down a brook in spring",
+    "A fox crosses a snowy field",
+    "Dew on a spider's web at sunrise",
+    "A balloon drifts over a sleeping town",
+]
+RUN_ID = "nightly__2026-11-23"
+STORY = "complete_story"
+BATCH = "mapped_batch"
+
+
+def main() -> int:
+    """Take the pictures and return the exit code."""
+    if CHROMIUM is None:
+        print("Chromium is needed: apt-get install chromium", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        videos = folder / "videos"
+        with LocalSimulator(folder / "simulator", options=["--speed", str(SPEED)]) as simulator:
+            connection = simulator.connection
+            connection["extra"] |= {"speed": SPEED}
+            with LocalAirflow(
+                folder / "airflow",
+                dags_folder=REPOSITORY / "example_dags",
+                connections={"runway_default": connection},
+                config={"AIRFLOW__RUNWAY__VIDEO_ROOTS": str(videos)},
+            ) as airflow:
+                _make_videos(airflow, simulator, str(videos))
+                asyncio.run(_photograph(airflow, folder / "profile"))
+    return 0
+
+
+def _make_videos(airflow: LocalAirflow, simulator: LocalSimulator, videos: str) -> None:
+    print("Making the videos ...", flush=True)
+    # A run that is still at it shows most: the last video is never ready.
+    simulator.add_fault(kind="stuck", path="/api/v1/", method="POST", after=len(PROMPTS) - 1, count=1)
+    airflow.api.trigger_dag(BATCH, {"folder": videos, "prompts": PROMPTS}, run_id=RUN_ID)
+    airflow.api.wait_until(
+        "the submissions", lambda: len(simulator.creations()) == len(PROMPTS) or None, timeout=300
+    )
+    airflow.api.trigger_dag(STORY, {"folder": videos}, run_id=RUN_ID)
+    airflow.api.wait_for_run(STORY, RUN_ID, timeout=600)
+
+    def others_are_made() -> bool | None:
+        states = list(airflow.api.task_states(BATCH, RUN_ID).values())
+        return True if states.count("deferred") == 1 and states.count("failed") == 1 else None
+
+    airflow.api.wait_until("the videos of the batch", others_are_made, timeout=300)
+
+
+async def _photograph(airflow: LocalAirflow, profile: Path) -> None:
+    async with Browser(profile) as browser:
+        visitor = Visitor(browser, airflow)
+        for looks in ("light", "dark"):
+            await browser.set_window(1300, 900, dark=looks == "dark")
+            await visitor.open_gallery(BATCH, RUN_ID)
+            await visitor.in_page(f"page.querySelectorAll('.card').length === {len(PROMPTS)}")
+            await _wait_for_pictures(visitor)
+            _save(f"videos_{looks}", await browser.photograph())
+
+            await visitor.open_video(STORY, RUN_ID, "extend")
+            await visitor.in_page("page.querySelectorAll('.step').length > 1")
+            await visitor.in_page("page.querySelector('video')?.readyState >= 2")
+            # A picture in the middle of it tells more than the first one.
+            await browser.evaluate(f"{FRAME}.querySelector('video').currentTime = 6.5")
+            await visitor.in_page("page.querySelector('video').seeking === false")
+            await _wait_for_pictures(visitor)
+            _save(f"video_{looks}", await browser.photograph())
+
+
+async def _wait_for_pictures(visitor: Visitor) -> None:
+    await visitor.in_page(
+        "[...page.querySelectorAll('img')].every(image => image.complete)"
+        " && [...page.querySelectorAll('video.still')].every(still => still.readyState >= 2)"
+    )
+    # Airflow itself goes on drawing for a while.
+    await asyncio.sleep(3)
+
+
+def _save(name: str, picture: bytes) -> None:
+    file = IMAGES / f"{name}.png"
+    # A quarter of the size, and no eye sees a difference.
+    small = Image.open(io.BytesIO(picture)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(file, optimize=True)
+    print(f"{file.relative_to(REPOSITORY)}: {file.stat().st_size // 1024} KiB", flush=True)
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    code = main()
+    print(f"({time.monotonic() - started:.0f} s)")
+    sys.exit(code)
