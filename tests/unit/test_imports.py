@@ -38,7 +38,8 @@ HEAVY = [
     "airflow_provider_runway.hooks",
     "airflow_provider_runway.simulator",
     "airflow_provider_runway.files",
-    "airflow_provider_runway.plugins",
+    "airflow_provider_runway.plugins.app",
+    "fastapi",
 ]
 #: What is imported, one after the other, in one fresh interpreter; first what a DAG file imports anyway.
 STEPS = {
