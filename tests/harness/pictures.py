@@ -92,7 +92,7 @@ async def _photograph(airflow: LocalAirflow, profile: Path) -> None:
             await visitor.in_page("page.querySelectorAll('.step').length > 1")
             await visitor.in_page("page.querySelector('video')?.readyState >= 2")
             # A picture in the middle of it tells more than the first one.
-            await browser.evaluate(f"{FRAME}.querySelector('video').currentTime = 6.5")
+            await browser.evaluate(f"Object.assign({FRAME}.querySelector('video'), {{currentTime: 6.5}}).src")
             await visitor.in_page("page.querySelector('video').seeking === false")
             await _wait_for_pictures(visitor)
             _save(f"video_{looks}", await browser.photograph())
