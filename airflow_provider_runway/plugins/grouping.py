@@ -53,6 +53,17 @@ class Video:
         """The Runway task that it continues."""
         return values.text(self.request.get("parent_task_id"))
 
+    @property
+    def source_url(self) -> str | None:
+        """The video that it restyles, without the query, which a request is noted without."""
+        return _without_query(self.request.get("video_url"))
+
+    @property
+    def url(self) -> str | None:
+        """Where kie.ai has it, without the query."""
+        found = self.latest("video_url", _without_query)
+        return found and found[1]
+
     def latest(self, key: str, good: Callable[[Any], Any]) -> tuple[Instance, Any] | None:
         """
         Return the XCom that was pushed last, and whose it is.
@@ -133,6 +144,11 @@ def error_of(instance: Instance) -> dict[str, str] | None:
     if instance.state == "success" or not (kind or text):
         return None
     return {"kind": kind or "RunwayError", "text": text or ""}
+
+
+def _without_query(value: Any) -> str | None:
+    url = http_url(value)
+    return url and url.partition("?")[0]
 
 
 def _is_unknown(instance: Instance) -> bool:
@@ -225,20 +241,25 @@ def family_of(video: Video, videos: Iterable[Video]) -> list[Video]:
     :param videos: All of its run.
     """
     by_id = {one.runway_task_id: one for one in videos if one.runway_task_id}
-    children: dict[str, list[Video]] = {}
-    for one in by_id.values():
-        if one.parent_task_id:
-            children.setdefault(one.parent_task_id, []).append(one)
+    by_url = {url: one for one in by_id.values() if (url := one.url)}
+    parents = {
+        name: parent
+        for name, one in by_id.items()
+        if (parent := by_id.get(one.parent_task_id or "") or by_url.get(one.source_url or ""))
+    }
+    children: dict[str | None, list[Video]] = {}
+    for name, parent in parents.items():
+        children.setdefault(parent.runway_task_id, []).append(by_id[name])
     family, seen = [video], {video.runway_task_id}
     while len(family) < _LONGEST_FAMILY:
-        parent = by_id.get(family[0].parent_task_id or "")
+        parent = parents.get(family[0].runway_task_id or "")
         if parent is None or parent.runway_task_id in seen:
             break
         family.insert(0, parent)
         seen.add(parent.runway_task_id)
     to_follow = [video]
     while to_follow:
-        for child in children.get(to_follow.pop(0).runway_task_id or "", ()):
+        for child in children.get(to_follow.pop(0).runway_task_id, ()):
             if child.runway_task_id not in seen and len(family) < _LONGEST_FAMILY:
                 family.append(child)
                 to_follow.append(child)

@@ -117,7 +117,7 @@ def test_the_family_of_a_video_is_a_row_of_steps(visit: Callable[..., None], run
         await visitor.open_video("complete_story", runs.story, "generate")
         steps = "[...page.querySelectorAll('.step')].map(step => step.innerText.split('\\n')[1])"
         family = await visitor.in_page(steps)
-        assert family[:2] == ["generate", "extend"]
+        assert family == ["generate", "extend", "restyle"]
         await visitor.follow("li:nth-of-type(3) .step")
         assert (await visitor.browser.evaluate("location.pathname")).endswith(
             "/tasks/extend/plugin/runway-video"

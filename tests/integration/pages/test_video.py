@@ -179,6 +179,17 @@ def test_the_family_is_in_order_from_each_of_its_members(past: Past) -> None:
     assert [one["task_id"] for one in past.video("generate_2")["family"]] == ["generate_2"]
 
 
+def test_what_was_restyled_belongs_to_the_family_of_its_source(past: Past) -> None:
+    past.add("generate", xcoms=submitted("one", video_url=URL + "1"))
+    past.add("extend", xcoms=extended("two", "one"))
+    past.add("wait", xcoms={"runway_task_id": "two", "video_url": f"{URL}2?signature=x"})
+    request = {"model": "aleph", "kind": "aleph", "prompt": "Snow", "video_url": URL + "2"}
+    past.add("restyle", xcoms={"runway_task_id": "three", "runway_request": request})
+    for task_id in ("generate", "extend", "wait", "restyle"):
+        family = past.video(task_id)["family"]
+        assert [one["task_id"] for one in family] == ["generate", "extend", "restyle"]
+
+
 def test_a_family_of_mapped_tasks_keeps_to_its_row(past: Past) -> None:
     for index in range(3):
         past.add("generate", index, xcoms=submitted(f"g{index}"))
