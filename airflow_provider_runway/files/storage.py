@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_runway.compat import ObjectStoragePath
 from airflow_provider_runway.exceptions import RunwayValidationError
 from airflow_provider_runway.files.kinds import BEGINNING, KINDS, kind_of
+
+log = logging.getLogger(__name__)
 
 #: Bytes of a video in memory at once. Larger writes are faster only while the kernel has large pages to give.
 CHUNK_SIZE = 256 * 1024
@@ -29,11 +34,12 @@ _PACKAGES = {
 }
 
 
-def reach(path: str) -> ObjectStoragePath:
+def reach(path: str, what: str = "path") -> ObjectStoragePath:
     """
     Return a path, once the code that reaches its storage is there.
 
     :param path: A local path or a URI that ``ObjectStoragePath`` understands.
+    :param what: What it was given as, for the error.
     :raises RunwayValidationError: a package is missing, or the name cannot be had: no retry mends that.
     """
     try:
@@ -43,11 +49,11 @@ def reach(path: str) -> ObjectStoragePath:
     except (ImportError, ValueError) as error:
         scheme = path.partition("://")[0]
         package = _PACKAGES.get(scheme, f"the Airflow provider for {scheme}://")
-        raise RunwayValidationError(f"path={path!r}: {error}. Install {package} on all workers.") from error
+        raise RunwayValidationError(f"{what}={path!r}: {error}. Install {package} on all workers.") from error
     # Airflow takes a path for a URL, and an empty query or fragment out of it: a "?" at the end is lost.
     if not str(target.path).endswith(path.rpartition("/")[2]):
         raise RunwayValidationError(
-            f"path={path!r}: Airflow takes it for {str(target.path)!r}; choose a name without '?' and '#'."
+            f"{what}={path!r}: Airflow takes it for {str(target.path)!r}; choose a name without '?' and '#'."
         )
     return target
 
@@ -58,16 +64,17 @@ class Upload:
     needs.
 
     :param path: A local path or a URI that ``ObjectStoragePath`` understands.
+    :param what: What it was given as, for errors.
     :raises FileNotFoundError: there is no such file.
-    :raises RunwayValidationError: it is a folder.
+    :raises RunwayValidationError: it is a folder, or its storage cannot be reached.
     """
 
-    def __init__(self, path: str) -> None:
-        source = reach(path)
+    def __init__(self, path: str, what: str = "path") -> None:
+        source = reach(path, what)
         told = source.fs.info(source.path)
         if told.get("type") == "directory":
-            raise RunwayValidationError(f"path={path!r}: must be a file, not a folder.")
-        self.path = path
+            raise RunwayValidationError(f"{what}={path!r}: must be a file, not a folder.")
+        self.path, self._what = path, what
         self.len: int = told["size"]
         #: Tells this version of the file from others, as far as its storage does.
         self.version = repr((path, self.len, *(str(told[key]) for key in _VERSIONS if key in told)))
@@ -75,11 +82,10 @@ class Upload:
         self.kind = kind_of(self._stream.read(BEGINNING))
         self._stream.seek(0)
 
-    def check(self, what: str = "path", *, pictures: bool = True, videos: bool = True) -> None:
+    def check(self, *, pictures: bool = True, videos: bool = True) -> None:
         """
         Refuse what kie.ai does not take, before anything is sent.
 
-        :param what: What the file was given as, for the error.
         :param pictures: Whether it may be a picture.
         :param videos: Whether it may be a video.
         :raises RunwayValidationError: it is of another kind, empty, or too large.
@@ -89,11 +95,11 @@ class Upload:
             names = " or ".join(kind.name for kind in wanted)
             found = "empty" if not self.len else self.kind.name if self.kind else "something else"
             raise RunwayValidationError(
-                f"{what}={self.path!r}: must be {names} by its content; it is {found}."
+                f"{self._what}={self.path!r}: must be {names} by its content; it is {found}."
             )
         if self.len > LARGEST_UPLOAD:
             raise RunwayValidationError(
-                f"{what}={self.path!r}: must have at most {LARGEST_UPLOAD} bytes (10 MB); it has {self.len}."
+                f"{self._what}={self.path!r}: must have at most {LARGEST_UPLOAD} bytes (10 MB); it has {self.len}."
             )
 
     def read(self, size: int = -1) -> bytes:
@@ -112,6 +118,31 @@ class Upload:
 def is_local(target: ObjectStoragePath) -> bool:
     """Return whether a path is one of this machine."""
     return target.protocol in ("", "file", "local")
+
+
+def check_writable(target: ObjectStoragePath, path: str) -> None:
+    """
+    Refuse a place in which nothing can be stored, as far as that shows without writing.
+
+    :param target: The place.
+    :param path: How it was given.
+    :raises RunwayValidationError: there is no such bucket, or the folder may not be written to.
+    """
+    if is_local(target):
+        # What is missing of the folders is made.
+        folder = next(parent for parent in Path(target.path).absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise RunwayValidationError(
+                f"path={path!r}: {str(folder)!r} is no folder that may be written to."
+            )
+    elif target.bucket:
+        try:
+            target.fs.info(target.bucket)
+        except FileNotFoundError as error:
+            raise RunwayValidationError(f"path={path!r}: there is no bucket {target.bucket!r}.") from error
+        except Exception as error:
+            # Whoever may write to a bucket need not be allowed to ask for it.
+            log.debug("Whether there is a bucket %r cannot be seen: %s", target.bucket, error)
 
 
 def read(path: str) -> Iterator[bytes]:

@@ -84,8 +84,8 @@ def uploaded(request: Request, hook: RunwayHook, journal: SubmissionJournal) -> 
         path = _file_of(getattr(request, field, None))
         if path is None:
             continue
-        with Upload(path) as upload:
-            upload.check(field, pictures=field != "video_url", videos=field == "video_url")
+        with Upload(path, field) as upload:
+            upload.check(pictures=field != "video_url", videos=field == "video_url")
             version = upload.version
         url = journal.upload_of(version)
         if url is None:

@@ -239,9 +239,10 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
         """Find out before anything is paid for that the video could not be stored."""
         if self.path is None:
             return
-        from airflow_provider_runway.files.storage import reach
+        from airflow_provider_runway.files.storage import check_writable, reach
 
         place = reach(self.path)
+        check_writable(place, self.path)
         if self.path.endswith("/"):
             return
         if place.protocol in ("", "file") and place.is_dir():

@@ -99,6 +99,15 @@ class Browser:
             raise HarnessError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    async def _evaluate_here(self, script: str) -> Any:
+        try:
+            return await self.evaluate(script)
+        except HarnessError as error:
+            # The page went away while it was asked: the next one has not been asked yet.
+            if "navigated or closed" in str(error) or "context was destroyed" in str(error):
+                return None
+            raise
+
     async def wait_for(self, script: str, *, timeout: float = 60) -> Any:
         """Evaluate an expression until it is true, and return its value.
 
@@ -106,7 +115,7 @@ class Browser:
         :raises HarnessError: when it is not in time, with the text of the page
         """
         deadline = time.monotonic() + timeout
-        while not (found := await self.evaluate(script)):
+        while not (found := await self._evaluate_here(script)):
             if time.monotonic() > deadline:
                 text = await self.evaluate("document.body.innerText")
                 raise HarnessError(

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -61,9 +62,11 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between repeated requests, in seconds, which are noted instead of slept."""
+    """The pauses between repeated requests, in seconds, which are noted instead of slept, and have passed."""
     noted: list[float] = []
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=noted.append))
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(noted))
+    monkeypatch.setattr("tenacity.time", clock)
     return noted
 
 

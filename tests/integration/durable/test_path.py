@@ -121,6 +121,15 @@ def test_a_worker_that_dies_after_it_has_stored_leaves_a_retry_nothing_to_do(
     assert len(runway_simulator.creations) == 1
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_paid_for(
+    life: Callable[..., Life], runway_simulator: Simulator, folder: Path
+) -> None:
+    (folder / "notes").write_text("no folder")
+    with pytest.raises(RunwayValidationError, match=r"path='.*/notes/videos/': '.*/notes' is no folder"):
+        life(path=f"{folder}/notes/videos/").run()
+    assert runway_simulator.creations == []
+
+
 @pytest.mark.parametrize("content", [b"", b"somebody's notes"])
 def test_a_file_that_is_there_already_is_refused_before_anything_is_paid_for(
     content: bytes, life: Callable[..., Life], runway_simulator: Simulator, folder: Path
