@@ -99,7 +99,8 @@ class Upload:
             )
         if self.len > LARGEST_UPLOAD:
             raise RunwayValidationError(
-                f"{self._what}={self.path!r}: must have at most {LARGEST_UPLOAD} bytes (10 MB); it has {self.len}."
+                f"{self._what}={self.path!r}: must have at most {LARGEST_UPLOAD} bytes (10 MB); "
+                f"it has {self.len}."
             )
 
     def read(self, size: int = -1) -> bytes:
