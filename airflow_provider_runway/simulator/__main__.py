@@ -12,7 +12,7 @@ from pathlib import Path
 
 from airflow_provider_runway.simulator.server import PortInUseError, listen
 from airflow_provider_runway.simulator.service import Service
-from airflow_provider_runway.simulator.settings import Settings
+from airflow_provider_runway.simulator.settings import ALEPH_CALLBACKS, Settings
 
 
 def _port(text: str) -> int:
@@ -45,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate-window", type=float, default=default.rate_window, metavar="S", help="that window")
     add("--moderation-marker", default=default.moderation_marker, help="a prompt with it in it fails later")
     add("--webhook-key", help="key that signs the callbacks")
+    add(
+        "--aleph-callback",
+        choices=ALEPH_CALLBACKS,
+        default=default.aleph_callback,
+        help="where an Aleph callback names its task",
+    )
     add("--state-file", type=Path, help="keeps tasks and balance across restarts")
     add(
         "--files-dir",

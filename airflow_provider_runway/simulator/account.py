@@ -170,10 +170,19 @@ class Account:
         task.force(self.now(), state, **details)
         self._store.keep(task)
 
-    def callback_sent(self, task: Task) -> None:
-        """Note that the task's callback needs no more tries."""
-        task.callback_sent = True
-        self._store.keep(task)
+    def knows(self, task: Task) -> bool:
+        """Tell whether the task was not forgotten by a reset."""
+        return self.tasks.get(task.task_id) is task
+
+    def callback_tried(self, task: Task, *, last: bool) -> None:
+        """Note one more try to deliver the task's callback.
+
+        :param last: it needs no more.
+        """
+        task.callback_attempts += 1
+        task.callback_sent = last
+        if self.knows(task):
+            self._store.keep(task)
 
     def task_of_result(self, name: str) -> Task | None:
         """Return the task whose result file has this name, while the file is there."""

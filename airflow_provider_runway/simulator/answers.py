@@ -151,8 +151,11 @@ def _market_callback(task: Task, now: float) -> dict[str, Any]:
     return envelope(data, 501, "Playground task failed.")
 
 
-def callback(task: Task, now: float) -> dict[str, Any]:
-    """Return the body that is posted to ``callBackUrl`` when the task has ended."""
+def callback(task: Task, now: float, aleph_shape: str = "root") -> dict[str, Any]:
+    """Return the body that is posted to ``callBackUrl`` when the task has ended.
+
+    :param aleph_shape: where the dedicated Aleph names its task: ``root`` or ``data``.
+    """
     failed = task.failure if task.state(now) == "fail" else None
     video = "" if failed or task.without_url else video_url(task, task.base_url)
     image = "" if failed or task.without_url else image_url(task, task.base_url)
@@ -160,11 +163,12 @@ def callback(task: Task, now: float) -> dict[str, Any]:
         return _market_callback(task, now)
     if task.submission.kind == "aleph":
         if failed:
+            # There is no data that could name the task.
             return {**envelope(None, 400, failed[1]), "taskId": task.task_id}
-        return {
-            **envelope({"result_video_url": video, "result_image_url": image}),
-            "taskId": task.task_id,
-        }
+        results = {"result_video_url": video, "result_image_url": image}
+        if aleph_shape == "data":
+            return envelope({"task_id": task.task_id, **results})
+        return {**envelope(results), "taskId": task.task_id}
     if failed and task.submission.kind == "extend":
         return envelope({"task_id": task.task_id}, 500 if failed[0] >= 500 else 400, failed[1])
     data = {

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timezone
 
+import aiohttp
 from aiohttp import web
 
 from airflow_provider_runway.simulator.answers import (
@@ -67,12 +68,14 @@ def build_app(service: Service) -> web.Application:
 
 async def _run_callbacks(app: web.Application) -> AsyncIterator[None]:
     service = app[SERVICE]
-    service.callbacks = CallbackSender(service.account, service.settings, service.stats)
-    running = asyncio.create_task(service.callbacks.run())
-    yield
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    # However many ends fall together, none waits for another's receiver.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        service.callbacks = CallbackSender(service.account, service.settings, service.stats, session)
+        running = asyncio.create_task(service.callbacks.run())
+        yield
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
 
 
 @web.middleware

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import heapq
 import time
+from typing import Any
 
 import aiohttp
 
@@ -25,15 +26,19 @@ class CallbackSender:
     :param account: whose tasks are watched; those that ended while the server was down come first.
     :param settings: how the simulator behaves.
     :param stats: where each delivery is noted.
+    :param session: sends them.
     """
 
-    def __init__(self, account: Account, settings: Settings, stats: Stats) -> None:
+    def __init__(
+        self, account: Account, settings: Settings, stats: Stats, session: aiohttp.ClientSession
+    ) -> None:
         self._account = account
         self._settings = settings
         self._stats = stats
+        self._session = session
         self._due: list[tuple[float, str]] = []
         self._changed = asyncio.Event()
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._deliveries: dict[str, asyncio.Task[None]] = {}
         for task in account.tasks.values():
             self.expect(task)
 
@@ -49,38 +54,57 @@ class CallbackSender:
 
     async def run(self) -> None:
         """Deliver for ever."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
+        try:
             while True:
                 self._changed.clear()
                 now = self._account.now()
                 while self._due and self._due[0][0] <= now:
-                    _, task_id = heapq.heappop(self._due)
-                    task = self._account.tasks.get(task_id)
-                    if task and not task.callback_sent and task.state(now) in ("success", "fail"):
-                        delivery = asyncio.create_task(self._deliver(session, task))
-                        self._deliveries.add(delivery)
-                        delivery.add_done_callback(self._deliveries.discard)
+                    self._begin(heapq.heappop(self._due)[1], now)
                 pause = self._due[0][0] - now if self._due else None
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), pause)
+        finally:
+            # A try that is cut off here has not failed: the next start sends it again.
+            for delivery in self._deliveries.values():
+                delivery.cancel()
 
-    async def _deliver(self, session: aiohttp.ClientSession, task: Task) -> None:
-        settings = self._settings
+    def _begin(self, task_id: str, now: float) -> None:
+        """Start to deliver, unless the task's end moved, was told of or is being told of already."""
+        task = self._account.tasks.get(task_id)
+        if task is None or task.callback_sent or task_id in self._deliveries:
+            return
+        if task.state(now) in ("success", "fail"):
+            self._deliveries[task_id] = asyncio.create_task(self._deliver(task))
+            self._deliveries[task_id].add_done_callback(lambda _: self._deliveries.pop(task_id))
+
+    async def _deliver(self, task: Task) -> None:
+        body = callback(task, self._account.now(), self._settings.aleph_callback)
+        while not task.callback_sent and self._account.knows(task):
+            attempt = task.callback_attempts + 1
+            status = await self._send(task, body, attempt)
+            self._account.callback_tried(task, last=status == 200 or attempt > RETRIES)
+            if not task.callback_sent:
+                await asyncio.sleep(self._settings.callback_retry_seconds / self._settings.speed)
+
+    async def _send(self, task: Task, body: dict[str, Any], attempt: int) -> int | str:
+        """Return the HTTP status that the callback was answered with, or the name of the error it met."""
         url = task.submission.callback_url or ""
-        body = callback(task, self._account.now())
-        for attempt in range(1 + RETRIES):
-            headers = {"User-Agent": "kie.ai-simulator"}
-            if settings.webhook_key:
-                headers |= signature_headers(task.task_id, settings.webhook_key, int(time.time()))
-            status: int | str
-            try:
-                async with session.post(url, json=body, headers=headers) as response:
-                    status = response.status
-            except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
-                status = type(error).__name__
-            self._stats.callback(task.task_id, url, attempt + 1, status)
-            if status == 200:
-                break
-            if attempt < RETRIES:
-                await asyncio.sleep(settings.callback_retry_seconds / settings.speed)
-        self._account.callback_sent(task)
+        headers = {"User-Agent": "kie.ai-simulator"}
+        # By the wall's clock, since that is what a receiver compares it with.
+        now = time.time()
+        if self._settings.webhook_key:
+            headers |= signature_headers(task.task_id, self._settings.webhook_key, int(now))
+        status: int | str
+        try:
+            async with self._session.post(
+                url,
+                json=body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+                allow_redirects=False,
+            ) as response:
+                status = response.status
+        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
+            status = type(error).__name__
+        self._stats.callback(task.task_id, url, attempt, status)
+        return status

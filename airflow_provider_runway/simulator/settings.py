@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+ALEPH_CALLBACKS = ("root", "data")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -30,6 +32,8 @@ class Settings:
     :param moderation_marker: a prompt with this text in it is accepted and fails later by moderation.
     :param webhook_key: signs the callbacks; without one they carry no signature.
     :param callback_retry_seconds: pause before a callback is sent again, divided by ``speed`` too.
+    :param aleph_callback: where the dedicated Aleph's callback names its task, which kie.ai documents in two
+        ways: ``root``, as ``taskId`` beside ``data``, or ``data``, as ``data.task_id``.
     :param render: draw the videos; ``False`` serves one tiny clip for all and needs no PyAV, no Pillow.
     :param state_file: SQLite file that keeps tasks and balance across a restart, a killed process included.
     :param files_dir: folder for uploads and rendered videos. Default: beside the state file, or temporary.
@@ -54,6 +58,7 @@ class Settings:
     moderation_marker: str = "[moderated]"
     webhook_key: str | None = field(default=None, repr=False)
     callback_retry_seconds: float = 5.0
+    aleph_callback: str = "root"
     render: bool = True
     state_file: Path | None = None
     files_dir: Path | None = None
@@ -67,6 +72,10 @@ class Settings:
             raise ValueError(f"speed must be greater than 0, got {self.speed}")
         if not 0 <= self.spread < 1:
             raise ValueError(f"spread must be from 0 to below 1, got {self.spread}")
+        if self.aleph_callback not in ALEPH_CALLBACKS:
+            raise ValueError(
+                f"aleph_callback must be one of {', '.join(ALEPH_CALLBACKS)}, got {self.aleph_callback!r}"
+            )
 
     def generating_seconds(self, kind: str) -> float:
         """Time that a task of this kind (``generate``, ``extend``, ``aleph``) is generating at speed 1."""

@@ -23,6 +23,8 @@ class Task:
     :param ends_at: time of its end, ``None`` for a task that is stuck.
     :param owner: the account that it belongs to; empty where there is one alone.
     :param forced_state: a state set by the control endpoint, which the clock no longer changes.
+    :param callback_sent: its callback needs no more tries.
+    :param callback_attempts: how often it was sent so far.
 
     All times are Unix seconds by the simulator's clock.
     """
@@ -43,6 +45,7 @@ class Task:
     without_url: bool = False
     forced_state: str | None = None
     callback_sent: bool = False
+    callback_attempts: int = 0
     owner: str = ""
 
     def state(self, now: float) -> str:

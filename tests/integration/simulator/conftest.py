@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -111,3 +115,63 @@ def simulator(make_simulator: MakeSimulator) -> Simulator:
 @pytest.fixture
 def client(simulator: Simulator) -> Client:
     return Client(simulator.url)
+
+
+class Receiver:
+    """Takes callbacks, one after the other, and answers them with ``statuses``, 200 after those.
+
+    :ivar location: where a redirect among the statuses leads to.
+    :ivar gate: cleared, it holds the answers back.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[tuple[dict[str, str], Any]] = []
+        self.paths: list[str] = []
+        self.statuses: list[int] = []
+        self.location = ""
+        self.gate = threading.Event()
+        self.gate.set()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.paths.append(self.path)
+                receiver.received.append((dict(self.headers), body))
+                receiver.gate.wait(30)
+                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 200)
+                if receiver.location:
+                    self.send_header("Location", receiver.location)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/callback"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def wait(self, count: int = 1) -> list[tuple[dict[str, str], Any]]:
+        deadline = time.monotonic() + 30
+        while len(self.received) < count:
+            assert time.monotonic() < deadline, self.received
+            time.sleep(0.01)
+        return self.received
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.gate.set()
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+def wait_for_callbacks(simulator: Simulator, count: int) -> list[dict[str, Any]]:
+    """Return the callbacks that were noted, as soon as there are so many."""
+    deadline = time.monotonic() + 30
+    while len(noted := simulator.stats()["callbacks"]) < count:
+        assert time.monotonic() < deadline, noted
+        time.sleep(0.01)
+    return list(noted)

@@ -5,57 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import json
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+import socket
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_runway.simulator import Simulator
-from tests.integration.simulator.conftest import MARKET_TEXT_TO_VIDEO, TEXT_TO_VIDEO, Client, MakeSimulator
+from airflow_provider_runway.simulator import Settings, Simulator, callbacks
+from tests.integration.simulator.conftest import (
+    MARKET_TEXT_TO_VIDEO,
+    TEXT_TO_VIDEO,
+    Client,
+    MakeSimulator,
+    Receiver,
+    wait_for_callbacks,
+)
 
 KEY = "webhook-key"
-
-
-class Receiver:
-    """Takes callbacks and answers them with ``statuses``, 200 after those."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[dict[str, str], Any]] = []
-        self.statuses: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.received.append((dict(self.headers), body))
-                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/callback"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def wait(self, count: int = 1) -> list[tuple[dict[str, str], Any]]:
-        deadline = time.monotonic() + 30
-        while len(self.received) < count:
-            assert time.monotonic() < deadline, self.received
-            time.sleep(0.01)
-        return self.received
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
 
 
 @pytest.fixture
@@ -80,15 +48,19 @@ def test_a_finished_generation_is_reported_and_signed(
     signed = f"{task_id}.{headers['X-Webhook-Timestamp']}".encode()
     expected = base64.b64encode(hmac.new(KEY.encode(), signed, hashlib.sha256).digest()).decode()
     assert headers["X-Webhook-Signature"] == expected
+    assert headers["User-Agent"] == "kie.ai-simulator"
+    assert headers["Content-Type"] == "application/json"
 
 
+@pytest.mark.parametrize(("fault", "code"), [("moderation", 400), ("upstream_failure", 500)])
 def test_a_failed_generation_is_reported_with_empty_addresses(
-    client: Client, simulator: Simulator, receiver: Receiver
+    client: Client, simulator: Simulator, receiver: Receiver, fault: str, code: int
 ) -> None:
-    task_id = client.create(body={**TEXT_TO_VIDEO, "callBackUrl": receiver.url, "prompt": "[moderated]"})
+    simulator.add_fault(fault)
+    task_id = client.create(body={**TEXT_TO_VIDEO, "callBackUrl": receiver.url})
     simulator.advance(600)
     _, body = receiver.wait()[0]
-    assert body["code"] == 400
+    assert body["code"] == code
     assert body["data"] == {"task_id": task_id, "video_id": "", "video_url": "", "image_url": ""}
 
 
@@ -99,8 +71,36 @@ def test_aleph_names_its_task_beside_the_data(
     failed = client.restyle("https://files.invalid/a.mp4", callBackUrl=receiver.url)
     simulator.advance(600)
     bodies = {body["taskId"]: body for _, body in receiver.wait(2)}
-    assert bodies[done]["data"]["result_video_url"].endswith(".mp4")
+    video = client.aleph_info(done)["response"]
+    assert bodies[done] == {
+        "code": 200,
+        "msg": "success",
+        "data": {"result_video_url": video["resultVideoUrl"], "result_image_url": video["resultImageUrl"]},
+        "taskId": done,
+    }
+    assert bodies[failed].keys() == {"code", "msg", "data", "taskId"}
     assert (bodies[failed]["code"], bodies[failed]["data"]) == (400, None)
+
+
+def test_aleph_can_name_its_task_within_the_data(make_simulator: MakeSimulator, receiver: Receiver) -> None:
+    simulator = make_simulator(aleph_callback="data")
+    client = Client(simulator.url)
+    done = client.restyle("https://files.example.com/a.mp4", callBackUrl=receiver.url)
+    simulator.advance(600)
+    _, body = receiver.wait()[0]
+    assert body.keys() == {"code", "msg", "data"}
+    assert body["data"].keys() == {"task_id", "result_video_url", "result_image_url"}
+    assert body["data"]["task_id"] == done
+    # Without data there is only one place left for the ID.
+    failed = client.restyle("https://files.invalid/a.mp4", callBackUrl=receiver.url)
+    simulator.advance(600)
+    _, body = receiver.wait(2)[1]
+    assert (body["code"], body["data"], body["taskId"]) == (400, None, failed)
+
+
+def test_a_third_place_for_alephs_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="aleph_callback must be one of root, data"):
+        Settings(aleph_callback="both")
 
 
 def test_a_market_task_is_reported_with_its_record(
@@ -109,7 +109,10 @@ def test_a_market_task_is_reported_with_its_record(
     task_id = client.create_on_market({**MARKET_TEXT_TO_VIDEO, "callBackUrl": receiver.url})
     simulator.advance(600)
     _, body = receiver.wait()[0]
+    assert (body["code"], body["msg"]) == (200, "Playground task completed successfully.")
     assert body["data"]["taskId"] == task_id
+    assert (body["data"]["model"], body["data"]["state"]) == ("runway", "success")
+    assert len(json.loads(body["data"]["resultJson"])["resultUrls"]) == 1
     assert body["data"]["resultJson"] == client.record_info(task_id)["data"]["resultJson"]
     assert body["data"].keys() == {
         *("taskId", "model", "state", "param", "resultJson", "costTime"),
@@ -150,11 +153,9 @@ def test_a_refused_callback_is_sent_three_times_more(
     task_id = client.create(body=body)
     simulator.force_task(task_id, "success")
     receiver.wait(4)
-    deadline = time.monotonic() + 30
-    while len(simulator.stats()["callbacks"]) < 4 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    sent = simulator.stats()["callbacks"]
+    sent = wait_for_callbacks(simulator, 4)
     assert [entry["status"] for entry in sent] == [500, 404, 503, 500]
+    assert [entry["attempt"] for entry in sent] == [1, 2, 3, 4]
     other_id = client.create(body=body)
     simulator.advance(1000)
     # The pause before a fifth would have begun before those between the other task's three, so it would come
@@ -168,3 +169,76 @@ def test_without_a_webhook_key_nothing_is_signed(make_simulator: MakeSimulator, 
     Client(simulator.url).create(body={**TEXT_TO_VIDEO, "callBackUrl": receiver.url})
     headers, _ = receiver.wait()[0]
     assert not [name for name in headers if name.lower().startswith("x-webhook")]
+
+
+def test_each_try_is_signed_with_a_time_of_its_own(
+    client: Client, simulator: Simulator, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count(1_700_000_000)
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(time=lambda: next(seconds)))
+    receiver.statuses = [500, 500]
+    task_id = client.create(body={**TEXT_TO_VIDEO, "callBackUrl": receiver.url})
+    simulator.advance(600)
+    tries = [headers for headers, _ in receiver.wait(3)]
+    assert [headers["X-Webhook-Timestamp"] for headers in tries] == [
+        str(1_700_000_000 + number) for number in range(3)
+    ]
+    for headers in tries:
+        signed = f"{task_id}.{headers['X-Webhook-Timestamp']}".encode()
+        digest = hmac.new(KEY.encode(), signed, hashlib.sha256).digest()
+        assert headers["X-Webhook-Signature"] == base64.b64encode(digest).decode()
+
+
+def test_a_redirect_is_not_followed(client: Client, simulator: Simulator, receiver: Receiver) -> None:
+    receiver.statuses = [302, 307, 204]
+    receiver.location = receiver.url + "/elsewhere"
+    client.create(body={**TEXT_TO_VIDEO, "callBackUrl": receiver.url})
+    simulator.advance(600)
+    sent = wait_for_callbacks(simulator, 4)
+    assert [entry["status"] for entry in sent] == [302, 307, 204, 200]
+    assert receiver.paths == ["/callback"] * 4
+
+
+def test_who_does_not_answer_in_time_is_asked_three_times_more(
+    make_simulator: MakeSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (callbacks.ANSWER_SECONDS, callbacks.RETRIES) == (15, 3)
+    monkeypatch.setattr(callbacks, "ANSWER_SECONDS", 0.05)
+    simulator = make_simulator(callback_retry_seconds=0.01)
+    # It takes connections, and says nothing on them.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        Client(simulator.url).create(body={**TEXT_TO_VIDEO, "callBackUrl": url})
+        simulator.advance(600)
+        sent = wait_for_callbacks(simulator, 4)
+    assert [entry["status"] for entry in sent] == ["TimeoutError"] * 4
+
+
+def test_a_task_forced_to_end_twice_is_told_of_once(
+    client: Client, simulator: Simulator, receiver: Receiver
+) -> None:
+    body = {**TEXT_TO_VIDEO, "callBackUrl": receiver.url}
+    receiver.statuses = [500]
+    task_id = client.create(body=body)
+    simulator.force_task(task_id, "success")
+    simulator.force_task(task_id, "success")
+    assert [entry["attempt"] for entry in wait_for_callbacks(simulator, 2)] == [1, 2]
+    other_id = client.create(body=body)
+    simulator.advance(1000)
+    assert [told["data"]["task_id"] for _, told in receiver.wait(3)] == [task_id, task_id, other_id]
+
+
+def test_a_task_forgotten_between_two_tries_is_not_kept(
+    make_simulator: MakeSimulator, receiver: Receiver, tmp_path: Path
+) -> None:
+    simulator = make_simulator(state_file=tmp_path / "state.sqlite", callback_retry_seconds=0.01)
+    receiver.statuses = [500]
+    receiver.gate.clear()
+    Client(simulator.url).create(body={**TEXT_TO_VIDEO, "callBackUrl": receiver.url})
+    simulator.advance(600)
+    receiver.wait()
+    simulator.reset()
+    receiver.gate.set()
+    wait_for_callbacks(simulator, 1)
+    simulator.close()
+    assert make_simulator(state_file=tmp_path / "state.sqlite").tasks == []

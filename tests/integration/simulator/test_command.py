@@ -109,6 +109,7 @@ def test_a_state_file_that_is_something_else_is_said_plainly(tmp_path: Path) -> 
         ("--speed", "nan", "speed must be a finite number"),
         ("--balance", "nan", "balance must be a finite number"),
         ("--generate-seconds", "inf", "generate_seconds must be a finite number"),
+        ("--aleph-callback", "both", "--aleph-callback: invalid choice: 'both'"),
         ("--port", "70000", "--port: must be an integer from 0 to 65535"),
         ("--port", "-1", "--port: must be an integer from 0 to 65535"),
         ("--port", "http", "--port: must be an integer from 0 to 65535"),
