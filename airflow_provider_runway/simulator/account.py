@@ -174,6 +174,20 @@ class Account:
         """Tell whether the task was not forgotten by a reset."""
         return self.tasks.get(task.task_id) is task
 
+    def disturb_callback(self, task: Task, fault: Fault) -> None:
+        """Give the new task's callback a trouble, one of ``CALLBACK_KINDS``."""
+        task.callback_fault = fault.kind
+        if fault.kind == "callback_late":
+            task.callback_delay = fault.seconds / self._settings.speed
+        if fault.kind == "callback_repeated":
+            task.callback_times = fault.times
+        self._store.keep(task)
+
+    def callback_dropped(self, task: Task) -> None:
+        """Note that the task's callback was due and will not be sent."""
+        task.callback_sent = True
+        self._store.keep(task)
+
     def callback_tried(self, task: Task, *, last: bool) -> None:
         """Note one more try to deliver the task's callback.
 

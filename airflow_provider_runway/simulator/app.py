@@ -21,7 +21,7 @@ from airflow_provider_runway.simulator.answers import (
 )
 from airflow_provider_runway.simulator.callbacks import CallbackSender
 from airflow_provider_runway.simulator.control import PREFIX, control_routes
-from airflow_provider_runway.simulator.faults import TASK_KINDS, Fault
+from airflow_provider_runway.simulator.faults import CALLBACK_KINDS, TASK_KINDS, Fault
 from airflow_provider_runway.simulator.files import MET_FAULT, file_routes
 from airflow_provider_runway.simulator.rules import (
     DEDICATED_PATHS,
@@ -197,11 +197,25 @@ async def _create(request: web.Request) -> web.StreamResponse:
         fault=fault if fault is not None and fault.kind in TASK_KINDS else None,
         owner=_owner(request),
     )
+    if submission.callback_url:
+        await _disturb_callback(request, task)
     service.callbacks.expect(task)
     data = {"taskId": task.task_id}
     if submission.generation == "market":
         data["recordId"] = task.task_id
     return web.json_response(envelope(data))
+
+
+async def _disturb_callback(request: web.Request, task: Task) -> None:
+    """Give the callback of a task just created the trouble that is meant for it."""
+    service = request.app[SERVICE]
+    fault = service.faults.take(request.method, request.path, CALLBACK_KINDS)
+    if fault is None:
+        return
+    service.account.disturb_callback(task, fault)
+    if fault.kind == "callback_early":
+        # Waited for, so that whoever is told knows of the task before its creator does.
+        await service.callbacks.send_early(task)
 
 
 def _asked_task(request: web.Request, generation: str, *kinds: str) -> Task | None:

@@ -44,9 +44,15 @@ class CallbackSender:
 
     def expect(self, task: Task) -> None:
         """Watch a new task, or one whose end was changed."""
-        if task.submission.callback_url and task.ends_at is not None and not task.callback_sent:
-            heapq.heappush(self._due, (task.ends_at, task.task_id))
+        due = task.callback_due
+        if due is not None:
+            heapq.heappush(self._due, (due, task.task_id))
             self._changed.set()
+
+    async def send_early(self, task: Task) -> None:
+        """Tell of an end that is still to come, once; a task that will never end has nothing to tell."""
+        if task.ends_at is not None:
+            await self._send(task, self._body(task, task.ends_at), attempt=0)
 
     def wake(self) -> None:
         """Look at the clock again, it was put forward."""
@@ -71,24 +77,37 @@ class CallbackSender:
     def _begin(self, task_id: str, now: float) -> None:
         """Start to deliver, unless the task's end moved, was told of or is being told of already."""
         task = self._account.tasks.get(task_id)
-        if task is None or task.callback_sent or task_id in self._deliveries:
+        if task is None or task_id in self._deliveries:
             return
-        if task.state(now) in ("success", "fail"):
+        due = task.callback_due
+        if due is None or due > now or task.state(now) not in ("success", "fail"):
+            return
+        if task.callback_fault == "callback_dropped":
+            self._stats.callback(task.task_id, _url(task), 0, now, "dropped")
+            self._account.callback_dropped(task)
+        else:
             self._deliveries[task_id] = asyncio.create_task(self._deliver(task))
             self._deliveries[task_id].add_done_callback(lambda _: self._deliveries.pop(task_id))
 
     async def _deliver(self, task: Task) -> None:
-        body = callback(task, self._account.now(), self._settings.aleph_callback)
+        body = self._body(task, self._account.now())
         while not task.callback_sent and self._account.knows(task):
             attempt = task.callback_attempts + 1
             status = await self._send(task, body, attempt)
-            self._account.callback_tried(task, last=status == 200 or attempt > RETRIES)
+            if task.callback_times is None:
+                last = status == 200 or attempt > RETRIES
+            else:
+                last = attempt >= task.callback_times
+            self._account.callback_tried(task, last=last)
             if not task.callback_sent:
                 await asyncio.sleep(self._settings.callback_retry_seconds / self._settings.speed)
 
+    def _body(self, task: Task, now: float) -> dict[str, Any]:
+        return callback(task, now, self._settings.aleph_callback)
+
     async def _send(self, task: Task, body: dict[str, Any], attempt: int) -> int | str:
         """Return the HTTP status that the callback was answered with, or the name of the error it met."""
-        url = task.submission.callback_url or ""
+        url, sent_at = _url(task), self._account.now()
         headers = {"User-Agent": "kie.ai-simulator"}
         # By the wall's clock, since that is what a receiver compares it with.
         now = time.time()
@@ -106,5 +125,9 @@ class CallbackSender:
                 status = response.status
         except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
             status = type(error).__name__
-        self._stats.callback(task.task_id, url, attempt, status)
+        self._stats.callback(task.task_id, url, attempt, sent_at, status)
         return status
+
+
+def _url(task: Task) -> str:
+    return task.submission.callback_url or ""

@@ -14,7 +14,10 @@ from airflow_provider_runway.simulator.rules import CREATION_PATHS
 ANSWER_KINDS = frozenset({"http_error", "body_code", "html", "garbage", "drop_before", "drop_after", "slow"})
 TASK_KINDS = frozenset({"moderation", "upstream_failure", "stuck", "success_without_url", "expired"})
 FILE_KINDS = frozenset({"truncated_download", "short_download", "no_range"})
-KINDS = ANSWER_KINDS | TASK_KINDS | FILE_KINDS
+CALLBACK_KINDS = frozenset({"callback_dropped", "callback_late", "callback_repeated", "callback_early"})
+#: What a request can meet by itself; with it, its task's callback can meet one of the others.
+REQUEST_KINDS = ANSWER_KINDS | TASK_KINDS | FILE_KINDS
+KINDS = REQUEST_KINDS | CALLBACK_KINDS
 _FILE_PREFIXES = ("/results/", "/files/")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -35,10 +38,15 @@ class Fault:
         * ``stuck``: it never ends; ``success_without_url``, ``expired``: it ends without a video;
         * ``truncated_download``: some of the file's bytes, then the connection is cut;
         * ``short_download``: half of the file, as if that were all of it;
-        * ``no_range``: all of the file, whatever part of it was asked for.
+        * ``no_range``: all of the file, whatever part of it was asked for;
+        * ``callback_dropped``: the callback of the task created here is never sent;
+        * ``callback_late``: it is sent ``seconds`` after the end;
+        * ``callback_repeated``: it is sent ``times`` times in all, whatever it is answered with;
+        * ``callback_early``: it is sent before the creation is answered too, as if the task had ended.
     :param path: the requests it hits: the beginning of their path, or a pattern with ``*`` and ``?``.
     :param method: HTTP method, ``None`` for any.
-    :param count: how many requests it hits, ``None`` until it is cleared.
+    :param count: how many requests it hits, ``None`` until it is cleared. A callback's fault hits creations
+        that are accepted and name a ``callBackUrl``, whatever else those meet.
     :param after: how many matching requests it lets pass first.
     :param status: HTTP status of ``http_error`` and ``html``, from 200 to 999.
     :param body: body of ``http_error``: text as it is to be sent, or an object or a list that is sent as
@@ -49,7 +57,9 @@ class Fault:
     :param msg: text of ``body_code``; of ``moderation`` and ``upstream_failure``, instead of kie.ai's.
     :param at: after how many bytes of its answer ``truncated_download`` cuts the connection, ``"random"`` for
         another point each time. Default: half of them.
-    :param seconds: delay of ``slow``, not negative.
+    :param seconds: delay of ``slow`` and of ``callback_late``, not negative; the latter's is divided by the
+        simulator's speed.
+    :param times: of ``callback_repeated``, from 2 to 20.
     :param carried_out: ``http_error``, ``body_code``, ``html`` and ``garbage`` answer a request that was
         carried out all the same (a task was created and charged).
     :raises ValueError: naming the field that is wrong.
@@ -67,6 +77,7 @@ class Fault:
     msg: str | None = None
     at: int | str | None = None
     seconds: float = 1.0
+    times: int = 3
     carried_out: bool = False
 
     def __post_init__(self) -> None:
@@ -89,6 +100,8 @@ class Fault:
             raise ValueError(f'at must be a number of bytes, "random" or null, got {self.at!r}')
         if not _is_number(self.seconds) or not 0 <= self.seconds < math.inf:
             raise ValueError(f"seconds must be a number that is not negative, got {self.seconds!r}")
+        if not _is_integer(self.times) or not 2 <= self.times <= 20:
+            raise ValueError(f"times must be an integer from 2 to 20, got {self.times!r}")
         if not isinstance(self.carried_out, bool):
             raise ValueError(f"carried_out must be true or false, got {self.carried_out!r}")
         self._set("headers", _checked_headers(self.headers))
@@ -120,7 +133,7 @@ class Fault:
         """Tell whether a request is one that this fault is meant for."""
         if self.method is not None and self.method.upper() != method:
             return False
-        if self.kind in TASK_KINDS and not (method == "POST" and path in CREATION_PATHS):
+        if self.kind in TASK_KINDS | CALLBACK_KINDS and not (method == "POST" and path in CREATION_PATHS):
             return False
         if self.kind in FILE_KINDS and not (method == "GET" and path.startswith(_FILE_PREFIXES)):
             return False
@@ -152,7 +165,11 @@ def _checked_headers(headers: Any) -> dict[str, str]:
 
 
 class FaultBook:
-    """The faults in force, in the order they were added; a request meets the first that hits it."""
+    """The faults in force, in the order they were added; a request meets the first that hits it.
+
+    What befalls its task's callback is taken apart from that, so that an answer can be lost whose callback is
+    not.
+    """
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
@@ -165,9 +182,11 @@ class FaultBook:
         """Forget all faults."""
         self._entries.clear()
 
-    def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault that this request meets, and count it."""
+    def take(self, method: str, path: str, kinds: frozenset[str] = REQUEST_KINDS) -> Fault | None:
+        """Return the fault of one of these kinds that this request meets, and count it."""
         for entry in self._entries:
+            if entry.fault.kind not in kinds:
+                continue
             if entry.fault.count is not None and entry.used >= entry.fault.count:
                 continue
             if not entry.fault.hits(method, path):

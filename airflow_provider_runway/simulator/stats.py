@@ -46,9 +46,16 @@ class Stats:
         if len(self._violations) < VIOLATIONS_KEPT:
             self._violations.append({"rule": rule, "method": request.method, "path": request.path})
 
-    def callback(self, task_id: str, url: str, attempt: int, status: int | str) -> None:
-        """Note a callback that was sent and the HTTP status or the error it met."""
-        self._callbacks.append({"task_id": task_id, "url": url, "attempt": attempt, "status": status})
+    def callback(self, task_id: str, url: str, attempt: int, time: float, status: int | str) -> None:
+        """Note a callback.
+
+        :param attempt: from 1; 0 for one that came early, or not at all.
+        :param time: when it was sent, by the simulator's clock.
+        :param status: the HTTP status or the error it met, or ``"dropped"``.
+        """
+        self._callbacks.append(
+            {"task_id": task_id, "url": url, "attempt": attempt, "time": time, "status": status}
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return all counters."""

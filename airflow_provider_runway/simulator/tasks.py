@@ -24,7 +24,10 @@ class Task:
     :param owner: the account that it belongs to; empty where there is one alone.
     :param forced_state: a state set by the control endpoint, which the clock no longer changes.
     :param callback_sent: its callback needs no more tries.
-    :param callback_attempts: how often it was sent so far.
+    :param callback_attempts: how often it was sent so far, an early one not counted.
+    :param callback_fault: its trouble, one of ``CALLBACK_KINDS``.
+    :param callback_delay: how many seconds after the end it is due.
+    :param callback_times: how often it is sent in all; ``None``: until it is taken, or no retry is left.
 
     All times are Unix seconds by the simulator's clock.
     """
@@ -46,6 +49,9 @@ class Task:
     forced_state: str | None = None
     callback_sent: bool = False
     callback_attempts: int = 0
+    callback_fault: str | None = None
+    callback_delay: float = 0.0
+    callback_times: int | None = None
     owner: str = ""
 
     def state(self, now: float) -> str:
@@ -61,6 +67,13 @@ class Task:
     def expired(self, now: float) -> bool:
         """Tell whether the video was made and is deleted by now."""
         return self.state(now) == "success" and now >= self.expires_at
+
+    @property
+    def callback_due(self) -> float | None:
+        """When its callback is to be sent, ``None`` where there is none, or none any more."""
+        if not self.submission.callback_url or self.callback_sent or self.ends_at is None:
+            return None
+        return self.ends_at + self.callback_delay
 
     @property
     def failed_at_once(self) -> bool:
