@@ -79,6 +79,10 @@ class RunwayValidationError(RunwayRequestError, ValueError):
     """A value breaks a rule of the API; found before any request was sent, so nothing was charged."""
 
 
+class RunwayCallbackError(RunwayError, ValueError):
+    """A callback is none of kie.ai's: malformed, too large, or not signed with the account's webhook key."""
+
+
 class RunwayAuthenticationError(RunwayError, AirflowFailException):
     """The API key is missing, malformed or rejected: codes 401 and 403."""
 
