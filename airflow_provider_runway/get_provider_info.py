@@ -33,7 +33,13 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_runway.hooks.runway"]}
         ],
         "triggers": [
-            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_runway.triggers.runway"]}
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    "airflow_provider_runway.triggers.runway",
+                    "airflow_provider_runway.triggers.lost_answer",
+                ],
+            }
         ],
         "config": {
             "runway": {
@@ -130,6 +136,19 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Whether videos may be fetched from private addresses, beside the "
                         "hosts named here; empty means no.",
                         "schema": {"type": ["boolean", "null"]},
+                    },
+                    "callback_base_url": {
+                        "label": "Callback base URL",
+                        "description": "Where kie.ai reaches this Airflow's API server, such as "
+                        "https://airflow.example.com; with it, kie.ai is asked to call back when a video is "
+                        "done. Needs Airflow 3.1. Empty means no callbacks.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "webhook_hmac_key": {
+                        "label": "Webhook key",
+                        "description": "The account's key with which kie.ai signs callbacks; with it, only "
+                        "signed ones count.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
                     },
                     "upload_host": {
                         "label": "Upload URL",

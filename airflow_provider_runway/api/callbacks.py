@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_runway.api import values
-from airflow_provider_runway.exceptions import RunwayCallbackError
+from airflow_provider_runway.exceptions import RunwayCallbackError as RunwayCallbackError
 
 TIMESTAMP_HEADER = "X-Webhook-Timestamp"
 SIGNATURE_HEADER = "X-Webhook-Signature"

@@ -48,6 +48,8 @@ class RunwaySettings:
     :param max_lookups_per_second: At most so many look-ups a second from one triggerer; 0 means no cap.
     :param speed: How many times as fast as the real service the one is that the host leads to, a simulator.
     :param allow_private_hosts: Whether videos may come from private addresses, beside the hosts named here.
+    :param callback_base_url: Where kie.ai reaches Airflow's API server; with it, callbacks are asked for.
+    :param webhook_hmac_key: The account's webhook key, with which kie.ai signs callbacks.
     :param http_extras: The extras meant for the HTTP provider's hooks.
     :param unknown_extras: The names of extras that nobody knows.
     """
@@ -61,6 +63,8 @@ class RunwaySettings:
     max_lookups_per_second: float = MAX_LOOKUPS_PER_SECOND
     speed: float = 1.0
     allow_private_hosts: bool = False
+    callback_base_url: str | None = None
+    webhook_hmac_key: str | None = field(default=None, repr=False)
     http_extras: dict[str, Any] = field(default_factory=dict, repr=False)
     unknown_extras: tuple[str, ...] = ()
 
@@ -78,8 +82,16 @@ class RunwaySettings:
         if not isinstance(extras, dict):
             # Not shown: it may hold the webhook key.
             raise RunwayValidationError(f"Connection {conn_id!r}, extra: must be a JSON object.")
-        if extras.get("webhook_hmac_key"):
-            mask_secret(extras["webhook_hmac_key"])
+        webhook_hmac_key = extras.get("webhook_hmac_key") or None
+        if webhook_hmac_key is not None and not isinstance(webhook_hmac_key, str):
+            # Not shown.
+            raise RunwayValidationError(
+                f"Connection {conn_id!r}, extra 'webhook_hmac_key': must be a text; it is a "
+                f"{type(webhook_hmac_key).__name__}."
+            )
+        if webhook_hmac_key:
+            mask_secret(webhook_hmac_key)
+        callback_base_url = extras.get("callback_base_url") or None
         api = extras.get("api") or "dedicated"
         if not isinstance(api, str) or api not in DIALECTS:
             raise RunwayValidationError(
@@ -97,6 +109,9 @@ class RunwaySettings:
             max_lookups_per_second=_rate(conn_id, extras.get("max_lookups_per_second")),
             speed=_speed(conn_id, extras.get("speed")),
             allow_private_hosts=_allowance(conn_id, extras.get("allow_private_hosts")),
+            callback_base_url=callback_base_url
+            and _http_url(conn_id, "extra 'callback_base_url'", callback_base_url),
+            webhook_hmac_key=webhook_hmac_key,
             http_extras=_http_extras(conn_id, extras),
             unknown_extras=tuple(sorted(map(str, extras.keys() - _EXTRAS))),
         )
@@ -415,7 +430,7 @@ _HTTP_EXTRAS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "trust_env": (_switch, _SWITCH_RULE),
 }
 
-#: All extras that mean something, or will once callbacks are received.
+#: All extras that mean something.
 _EXTRAS = {
     *("api", "timeout", "max_lookups_per_second", "speed", "upload_host", "allow_private_hosts"),
     *("callback_base_url", "webhook_hmac_key"),

@@ -54,6 +54,7 @@ class Submission:
     :param runway_task_id: The Runway task ID; ``None`` while nobody knows it.
     :param resubmissions: How many Runway tasks this Airflow task has had before it, since a person cleared it
         last.
+    :param recipient: The name of the address that kie.ai was given to call back at, if it was.
     """
 
     digest: str
@@ -64,6 +65,7 @@ class Submission:
     end_time: float
     runway_task_id: str | None = None
     resubmissions: int = 0
+    recipient: str | None = None
 
 
 def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
@@ -122,6 +124,8 @@ class SubmissionJournal:
     ) -> None:
         self._store = store
         self._digest = digest_of(request, runway_conn_id)
+        #: The submission of which nobody knows whether it was taken, once one has been found.
+        self.unanswered: Submission | None = None
         # Of the release that took every field as it is.
         self._known_as = {self._digest, _digest(request, asdict(request), runway_conn_id)}
         self._prompt = request.prompt[:_EXCERPT]
@@ -158,11 +162,12 @@ class SubmissionJournal:
                 f"was sent. {_HOW_TO_GO_ON}"
             ) from error
         if known.runway_task_id is None:
+            self.unanswered = known
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.submitted_at))
             raise RunwaySubmissionUnknownError(
                 f"Try {known.try_number} was about to submit the request for {known.prompt!r} at {moment}, "
                 "and ended before it noted an answer: nobody can tell whether kie.ai took it and charged it. "
-                f"The log of that try may name its Runway task ID. {_HOW_TO_GO_ON}"
+                f"{_not_called(known)}The log of that try may name its Runway task ID. {_HOW_TO_GO_ON}"
             )
         if known.digest not in self._known_as:
             log.warning(
@@ -173,11 +178,30 @@ class SubmissionJournal:
             return None
         return known
 
-    def intend(self, end_time: float) -> Submission:
+    @property
+    def digest(self) -> str:
+        """What tells the request from others."""
+        return self._digest
+
+    @property
+    def store(self) -> StateStore | None:
+        """Where the record is kept."""
+        return self._store
+
+    def resume(self, submission: Submission) -> None:
+        """
+        Go on with a submission that this try has made before it gave its worker back.
+
+        :param submission: The submission, which is what the record says.
+        """
+        self._seen = asdict(submission)
+
+    def intend(self, end_time: float, recipient: str | None = None) -> Submission:
         """
         Note that the request is about to be sent. Call :meth:`refused` or :meth:`accepted` next.
 
         :param end_time: The deadline of the wait, in epoch seconds.
+        :param recipient: The name of the address at which kie.ai is to call back, if there is one.
         :raises RunwayServerError: it cannot be noted, so the request must not be sent.
         """
         submission = Submission(
@@ -188,6 +212,7 @@ class SubmissionJournal:
             submitted_at=time.time(),
             end_time=end_time,
             resubmissions=self._resubmissions(),
+            recipient=recipient,
         )
         if self._store is not None:
             if self._read() != self._seen:
@@ -310,6 +335,25 @@ class SubmissionJournal:
         if _persist(write, what):
             self._seen = noted
         return submission
+
+
+def unknown_for_good(submission: Submission) -> RunwaySubmissionUnknownError:
+    """
+    Return the error for a submission whose answer was lost, and which kie.ai has not called about either.
+
+    :param submission: The submission.
+    """
+    moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(submission.submitted_at))
+    return RunwaySubmissionUnknownError(
+        f"The answer to the submission of {submission.prompt!r} at {moment} was lost: nobody can tell "
+        f"whether kie.ai took it and charged it. {_not_called(submission)}{_HOW_TO_GO_ON}"
+    )
+
+
+def _not_called(submission: Submission) -> str:
+    if submission.recipient is None:
+        return ""
+    return "kie.ai has not called back about it for as long as such a video takes. "
 
 
 def _read(store: StateStore) -> dict[str, Any] | None:

@@ -76,8 +76,11 @@ def test_each_api_that_the_form_offers_can_be_used(api: str) -> None:
     assert settings_from(api=api).api == api
 
 
-def test_no_extra_of_the_form_does_nothing() -> None:
-    assert not {"callback_base_url", "webhook_hmac_key"} & set(FIELDS), "nothing receives callbacks yet"
+def test_the_extras_of_the_form_are_read() -> None:
+    settings = settings_from(callback_base_url="airflow.example/prefix/", webhook_hmac_key="whsec")
+    assert settings.callback_base_url == "https://airflow.example/prefix"
+    assert settings.webhook_hmac_key == "whsec"
+    assert "whsec" not in repr(settings)
 
 
 def test_the_hook_can_be_imported_without_a_form_library() -> None:
