@@ -26,6 +26,7 @@ READS_FORM_FROM_PROVIDER_INFO = AIRFLOW >= (3, 2)
 HAS_TABS = AIRFLOW >= (3, 1)
 
 if TYPE_CHECKING:
+    from airflow.models.trigger import handle_event_submit as handle_event_submit
     from airflow.models.xcom import XComModel as XComModel
     from airflow.plugins_manager import AirflowPlugin as AirflowPlugin
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger as DateTimeTrigger
@@ -91,6 +92,8 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
     "AirflowPlugin": (((3, 2), "airflow.sdk.plugins_manager"), ((2, 11), "airflow.plugins_manager")),
     # The table of XComs, beside what reads them for a task.
     "XComModel": (((3, 0), "airflow.models.xcom"), ((2, 11), "airflow.models.xcom:BaseXCom")),
+    # What resumes a deferred task: no public one, so it may go.
+    "handle_event_submit": (((3, 0), "airflow.models.trigger"),),
     # Airflow 2 calls assets datasets.
     "Asset": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:Dataset")),
     # Moved out of the core with the other standard operators.
@@ -101,11 +104,16 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
 }
 
 
+#: Names without which everything else works.
+_MAY_BE_MISSING = ("handle_event_submit",)
+
+
 def __getattr__(name: str) -> Any:
     for since, home in _HOMES.get(name, ()):
         if since <= AIRFLOW:
             module, _, former_name = home.partition(":")
-            value = getattr(importlib.import_module(module), former_name or name)
+            found = importlib.import_module(module)
+            value = getattr(found, former_name or name, *((None,) if name in _MAY_BE_MISSING else ()))
             globals()[name] = value
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.compat import AirflowFailException, BaseOperator
+from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
     RunwayError,
@@ -18,7 +18,8 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
 )
-from airflow_provider_runway.operators import inputs
+from airflow_provider_runway.operators import calling, inputs
+from airflow_provider_runway.operators.payer import PayingOperator
 from airflow_provider_runway.triggers import deferral, results
 
 if TYPE_CHECKING:
@@ -34,24 +35,6 @@ _MOST_SUBMISSIONS = 3
 
 #: Seconds for which a worker is held by a rate limit at the credits.
 _CREDITS_PATIENCE = 10.0
-
-
-class PayingOperator(BaseOperator):
-    """What is to be known of an operator that pays; :class:`RunwaySubmitOperator` says what each means."""
-
-    model: str
-    runway_conn_id: str
-    deferrable: bool
-    durable: bool
-    resubmissions: int
-    on_unknown_submission: str
-    min_credits: float | None
-    callback_url: str | None
-
-    @property
-    def timeout_seconds(self) -> float:
-        """Seconds from the submission to the video."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -99,7 +82,11 @@ def journal_of(
 
 
 def take_up(
-    operator: PayingOperator, journal: SubmissionJournal, hook: RunwayHook
+    operator: PayingOperator,
+    journal: SubmissionJournal,
+    hook: RunwayHook,
+    context: Context,
+    request: RunwayRequest,
 ) -> tuple[Submission | None, RunwayTask | None]:
     """
     Return an earlier try's submission to go on with, if there is one, and its task if it is done.
@@ -107,11 +94,17 @@ def take_up(
     :param operator: The task.
     :param journal: Its record.
     :param hook: The hook.
+    :param context: The Airflow context.
+    :param request: What is to be created.
     :raises RunwayError: there is one, and no other is to be paid for; the class says why.
     """
     try:
         earlier = journal.earlier()
     except RunwaySubmissionUnknownError as error:
+        lost = journal.unanswered
+        given = lost and calling.answer_given_back(operator, hook, journal, context, lost, request, unknown=1)
+        if given:
+            return given, None
         if operator.on_unknown_submission != "resubmit":
             raise
         operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
@@ -146,12 +139,52 @@ def take_up(
     return journal.extend(earlier, operator.timeout_seconds), finished
 
 
+def take_back(
+    operator: PayingOperator,
+    journal: SubmissionJournal,
+    hook: RunwayHook,
+    context: Context,
+    request: RunwayRequest,
+    lost: dict[str, Any],
+    attempts: Attempts,
+) -> Submission | None:
+    """
+    Return the submission whose answer was lost before the worker was given back, if kie.ai has called since;
+    ``None`` where it is to be sent again.
+
+    :param operator: The task.
+    :param journal: Its record.
+    :param hook: The hook.
+    :param context: The Airflow context.
+    :param request: What was asked for.
+    :param lost: The submission, as plain data.
+    :param attempts: What became of the attempts so far.
+    :raises RunwaySubmissionUnknownError: nobody called, and it is not to be sent again.
+    """
+    from airflow_provider_runway.submissions.journal import Submission, unknown_for_good
+
+    submission = Submission(**lost)
+    journal.resume(submission)
+    given = calling.answer_given_back(
+        operator, hook, journal, context, submission, request, unknown=attempts.unknown
+    )
+    if given:
+        results.count_submission(request)
+        return given
+    error = unknown_for_good(submission)
+    if operator.on_unknown_submission != "resubmit" or attempts.unknown >= _MOST_SUBMISSIONS:
+        raise error
+    operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
+    return None
+
+
 def submit(
     operator: PayingOperator,
     journal: SubmissionJournal,
     hook: RunwayHook,
     request: RunwayRequest,
     attempts: Attempts,
+    context: Context,
 ) -> Submission:
     """
     Send the request, again where kie.ai refuses it for now; return the submission with its Runway task ID.
@@ -161,6 +194,7 @@ def submit(
     :param hook: The hook.
     :param request: What to create, with stand-ins for files to upload.
     :param attempts: Those made before a pause in the triggerer.
+    :param context: The Airflow context.
     :raises RunwayError: there is no submission, or nobody knows of it; the class says why.
     """
     from airflow_provider_runway.waiting.backoff import pause_before_creation
@@ -170,16 +204,25 @@ def submit(
     # Whatever can fail before the request leaves does so before it is noted as about to leave.
     _ = hook.settings
     hook.prepare(request)
-    request = inputs.uploaded(request, hook, journal)
+    asked, request = request, inputs.uploaded(request, hook, journal)
     while True:
         submission = None
         try:
             if operator.min_credits is not None:
                 _check_credits(operator.runway_conn_id, operator.min_credits)
-            submission = journal.intend(time.time() + operator.timeout_seconds)
-            runway_task_id = hook.submit(request, callback_url=operator.callback_url, patience=0)
+            callback_url, recipient = calling.address_of(operator, hook, context, journal.digest)
+            submission = journal.intend(time.time() + operator.timeout_seconds, recipient)
+            runway_task_id = hook.submit(request, callback_url=callback_url, patience=0)
         except RunwaySubmissionUnknownError as error:
             unknown += 1
+            if submission is not None and submission.recipient is not None:
+                operator.log.warning("%s", error)
+                given = calling.answer_given_back(
+                    operator, hook, journal, context, submission, asked, unknown=unknown
+                )
+                if given:
+                    results.count_submission(request)
+                    return given
             if operator.on_unknown_submission != "resubmit" or unknown >= _MOST_SUBMISSIONS:
                 raise
             operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)

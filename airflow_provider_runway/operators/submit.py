@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.api.requests import RunwayRequest, check_url
+from airflow_provider_runway.api.requests import RunwayRequest
 from airflow_provider_runway.compat import AirflowException, conf
 from airflow_provider_runway.exceptions import RunwayTimeoutError, RunwayValidationError
-from airflow_provider_runway.operators import inputs, paying
+from airflow_provider_runway.operators import calling, inputs, paying
 from airflow_provider_runway.operators.keeping import KeepingOperator
-from airflow_provider_runway.triggers import deferral, results
+from airflow_provider_runway.operators.payer import PayingOperator
+from airflow_provider_runway.triggers import arrivals, deferral, results
 from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
 
 
-class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
+class RunwaySubmitOperator(KeepingOperator, PayingOperator):
     """
     What generate, extend and Aleph share: submit once, and wait for the video if asked to.
 
@@ -59,7 +60,9 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
         :class:`~airflow_provider_runway.exceptions.RunwaySubmissionUnknownError`, or ``resubmit`` at the risk
         of paying twice.
     :param min_credits: Fail before submitting where the account has fewer credits left.
-    :param callback_url: Where kie.ai reports the end. (templated)
+    :param callback_url: Where kie.ai reports the end: a URL of your own; ``auto`` for an address of this
+        Airflow (3.1 or later), at which a deferred task is woken and a lost answer comes back; an empty text
+        for none. ``None`` means ``auto`` where the connection has a ``callback_base_url``. (templated)
     """
 
     template_fields: Sequence[str] = ("runway_conn_id", "path", "callback_url")
@@ -142,16 +145,22 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
         with self._reporting(context):
             return self._run(context, paying.Attempts(first_tried_at, refusals, unknown))
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, *, wait: dict[str, Any] | None = None
+    ) -> str:
         """
-        Take the trigger's event.
+        Take the trigger's event, or look because kie.ai has called.
 
         :param context: The Airflow context.
         :param event: The payload of the trigger's event.
+        :param wait: How to wait on, where the look says that nothing has ended.
         :raises RunwayError: there will be no video; the class says why.
         """
         from airflow_provider_runway.waiting.ending import WaitEnd
 
+        if deferral.called(event):
+            with self._reporting(context):
+                return self._after_call(context, wait or {})
         end = WaitEnd.from_event(event)
         with self._reporting(context):
             if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
@@ -159,6 +168,20 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
                 task = deferral.last_look(self, self.runway_conn_id, end.error.runway_task_id, self.model)
                 end = end if task is None else WaitEnd(task=task)
             return self._finish(context, end.result())
+
+    def answer_awaited(
+        self, context: Context, event: Any = None, *, submission: dict[str, Any], unknown: int
+    ) -> str:
+        """
+        Go on with a submission whose answer was lost, once kie.ai has called or is not expected to any more.
+
+        :param context: The Airflow context.
+        :param event: The trigger's event, which says nothing that is not looked up.
+        :param submission: The submission.
+        :param unknown: How many attempts nobody can know the fate of so far.
+        """
+        with self._reporting(context):
+            return self._run(context, paying.Attempts(time.time(), unknown=unknown), lost=submission)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
@@ -186,17 +209,30 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
 
             self.log.warning(cannot_be_cancelled(runway_task_id))
 
-    def _run(self, context: Context, attempts: paying.Attempts, *, may_begin: bool = False) -> str:
+    def _run(
+        self,
+        context: Context,
+        attempts: paying.Attempts,
+        *,
+        may_begin: bool = False,
+        lost: dict[str, Any] | None = None,
+    ) -> str:
         from airflow_provider_runway.hooks.runway import RunwayHook
 
         request = self.build_request()
         self._check_arguments()
         hook = RunwayHook(self.runway_conn_id)
         journal = paying.journal_of(self, context, request, may_begin=may_begin)
-        submission, finished = paying.take_up(self, journal, hook)
+        if lost is not None:
+            submission, finished = (
+                paying.take_back(self, journal, hook, context, request, lost, attempts),
+                None,
+            )
+        else:
+            submission, finished = paying.take_up(self, journal, hook, context, request)
         if submission is None:
             self._check_place()
-            submission = paying.submit(self, journal, hook, request, attempts)
+            submission = paying.submit(self, journal, hook, request, attempts, context)
         runway_task_id = self._runway_task_id = submission.runway_task_id or ""
         self._push_submission(context, request, runway_task_id)
         if not self._waits:
@@ -205,6 +241,13 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
             return self._finish(context, finished)
         poll_interval = seconds("poll_interval", self.poll_interval, at_least=SHORTEST_INTERVAL)
         if self.deferrable:
+            recipient = submission.recipient
+            if recipient and arrivals.arrival_for(context, journal.store, recipient) == runway_task_id:
+                # It came before there was anybody to wake.
+                task = deferral.look(self, self.runway_conn_id, runway_task_id, request.model)
+                if task is not None:
+                    return self._finish(context, task)
+                recipient = None
             deferral.defer(
                 self,
                 runway_task_id=runway_task_id,
@@ -215,6 +258,7 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
                 end_time=submission.end_time,
                 returns=None if self.path else "task_id",
                 kind=request.kind,
+                recipient=recipient,
             )
         task = hook.wait_for_task(
             runway_task_id,
@@ -224,6 +268,29 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
             started_at=submission.submitted_at,
             kind=request.kind,
         )
+        return self._finish(context, task)
+
+    def _after_call(self, context: Context, wait: dict[str, Any]) -> str:
+        """Look, because kie.ai has called; what it said is not believed."""
+        ti: Any = context["ti"]
+        runway_task_id = wait.get("runway_task_id") or ti.xcom_pull(
+            task_ids=self.task_id, map_indexes=ti.map_index, key=results.TASK_ID_KEY
+        )
+        self._runway_task_id = runway_task_id
+        task = deferral.look(self, self.runway_conn_id, runway_task_id, self.model)
+        if task is None:
+            now = time.time()
+            return deferral.defer(
+                self,
+                runway_task_id=runway_task_id,
+                model=self.model,
+                runway_conn_id=self.runway_conn_id,
+                poll_interval=wait.get("poll_interval"),
+                started_at=wait.get("started_at", now),
+                end_time=wait.get("end_time", now + self.timeout_seconds),
+                returns=wait.get("returns"),
+                kind=wait.get("kind"),
+            )
         return self._finish(context, task)
 
     @contextmanager
@@ -275,8 +342,7 @@ class RunwaySubmitOperator(KeepingOperator, paying.PayingOperator):
             raise RunwayValidationError(
                 f"on_unknown_submission={self.on_unknown_submission!r}: must be 'fail' or 'resubmit'."
             )
-        if self.callback_url:
-            check_url("callback_url", self.callback_url)
+        calling.check_callback_url(self.callback_url)
 
     @property
     def timeout_seconds(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_runway.compat import HAS_TABS, AirflowPlugin, conf
 from airflow_provider_runway.links.addresses import GALLERY_TAB, VIDEO_TAB
 from airflow_provider_runway.links.runway import RunwayLogsLink, RunwayVideoLink
+from airflow_provider_runway.submissions.tokens import PREFIX
 
 if TYPE_CHECKING:
     from airflow_provider_runway.plugins.app import AsgiApp
@@ -24,9 +25,14 @@ _ICONS = {"icon": _ICON.format(colour="%2352525b"), "icon_dark_mode": _ICON.form
 
 
 class LazyApp:
-    """The app as Airflow mounts it: made at its first request, for most processes serve none."""
+    """
+    An app as Airflow mounts it: made at its first request, for most processes serve none.
 
-    def __init__(self) -> None:
+    :param make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], AsgiApp]) -> None:
+        self._make = make
         self._app: AsgiApp | None = None
 
     async def __call__(
@@ -37,10 +43,30 @@ class LazyApp:
     ) -> None:
         """Answer a request."""
         if self._app is None:
-            from airflow_provider_runway.plugins.app import make_app
-
-            self._app = make_app()
+            self._app = self._make()
         await self._app(scope, receive, send)
+
+
+def _pages() -> AsgiApp:
+    from airflow_provider_runway.plugins.app import make_app
+
+    return make_app()
+
+
+def _receiver() -> AsgiApp:
+    from airflow_provider_runway.plugins.receiver import Receiver
+
+    return Receiver()
+
+
+def _apps() -> list[dict[str, Any]]:
+    if not HAS_TABS:
+        return []
+    # Whoever has an address may call; the pages ask Airflow who asks.
+    apps = [{"app": LazyApp(_receiver), "url_prefix": PREFIX, "name": "Runway callbacks"}]
+    if _TABS:
+        apps.append({"app": LazyApp(_pages), "url_prefix": URL_PREFIX, "name": "Runway"})
+    return apps
 
 
 def _tabs() -> list[dict[str, Any]]:
@@ -69,10 +95,13 @@ def _tabs() -> list[dict[str, Any]]:
     return tabs
 
 
+_TABS = _tabs() if HAS_TABS else []
+
+
 class RunwayPlugin(AirflowPlugin):
     """What the package adds to Airflow's UI; where Airflow has no tabs, links only."""
 
     name = "runway"
-    external_views = _tabs() if HAS_TABS else []
-    fastapi_apps = [{"app": LazyApp(), "url_prefix": URL_PREFIX, "name": "Runway"}] if external_views else []
+    external_views = _TABS
+    fastapi_apps = _apps()
     operator_extra_links = [RunwayLogsLink(), RunwayVideoLink()]

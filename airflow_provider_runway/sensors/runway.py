@@ -109,24 +109,27 @@ class RunwayTaskSensor(BaseSensorOperator):
                     raise
                 except AirflowSensorTimeout as error:
                     raise self._timed_out(str(error)) from error
-            try:
-                found = self.poke(context)
-            except (RunwayError, AirflowSensorTimeout) as error:
-                # As where it is found later: by the base class, when the trigger has ended.
-                self._fail(error)
-            if found:
-                return found.xcom_value
-            started_at = beginning.start_of_wait(context, self.runway_task_id)
-            return deferral.defer(
-                self,
-                runway_task_id=self.runway_task_id,
-                model=self.model,
-                runway_conn_id=self.runway_conn_id,
-                poll_interval=self.poll_interval,
-                started_at=started_at,
-                end_time=started_at + self.timeout,
-                returns="video_url",
-            )
+            return self._look_or_defer(context)
+
+    def _look_or_defer(self, context: Context) -> Any:
+        try:
+            found = self.poke(context)
+        except (RunwayError, AirflowSensorTimeout) as error:
+            # As where it is found later: by the base class, when the trigger has ended.
+            self._fail(error)
+        if found:
+            return found.xcom_value
+        started_at = beginning.start_of_wait(context, self.runway_task_id)
+        return deferral.defer(
+            self,
+            runway_task_id=self.runway_task_id,
+            model=self.model,
+            runway_conn_id=self.runway_conn_id,
+            poll_interval=self.poll_interval,
+            started_at=started_at,
+            end_time=started_at + self.timeout,
+            returns="video_url",
+        )
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
@@ -169,14 +172,21 @@ class RunwayTaskSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._finish(context, end))
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, *, wait: dict[str, Any] | None = None
+    ) -> str | None:
         """
-        Take the trigger's event.
+        Take the trigger's event, or look because kie.ai has called.
 
         :param context: The Airflow context.
         :param event: The payload of the trigger's event.
+        :param wait: What the deferral left, which a sensor knows by itself.
         """
         from airflow_provider_runway.waiting.ending import WaitEnd
+
+        if deferral.called(event):
+            found: str | None = self._look_or_defer(context)
+            return found
 
         end = WaitEnd.from_event(event)
         if isinstance(end.error, RunwayTimeoutError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_runway.exceptions import RunwayError, RunwayServerError, RunwayTimeoutError
 from airflow_provider_runway.triggers import without_worker
@@ -29,7 +29,8 @@ def defer(
     end_time: float,
     returns: str | None,
     kind: str | None = None,
-) -> None:
+    recipient: str | None = None,
+) -> NoReturn:
     """
     Give the worker back and wait in the triggerer; the task ends there or goes on in ``execute_complete``.
 
@@ -43,22 +44,28 @@ def defer(
     :param returns: Which field of the Runway task is the ``return_value``: ``task_id`` or ``video_url``;
         ``None`` where a worker has something left to do.
     :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
+    :param recipient: The name of the address at which kie.ai is to call back, if it was given one.
     """
     from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 
+    wait = {
+        "runway_task_id": runway_task_id,
+        "poll_interval": poll_interval,
+        "started_at": started_at,
+        "end_time": end_time,
+        "kind": kind,
+    }
     operator.defer(
         trigger=RunwayTaskTrigger(
-            runway_task_id=runway_task_id,
+            **wait,  # type: ignore[arg-type]
             runway_conn_id=runway_conn_id,
             model=model,
-            poll_interval=poll_interval,
-            started_at=started_at,
-            end_time=end_time,
-            kind=kind,
             returns=returns if returns and without_worker.can_end(operator) else None,
             deferred_at=time.time(),
+            recipient=recipient,
         ),
         method_name="execute_complete",
+        kwargs={"wait": {**wait, "returns": returns}},
         timeout=timedelta(seconds=max(0.0, end_time - time.time()) + DEFERRAL_MARGIN),
     )
 
@@ -83,6 +90,62 @@ def pause(operator: BaseOperator, delay: float, reason: Exception, **kwargs: Any
         method_name="submit_again",
         kwargs=kwargs,
     )
+
+
+def await_answer(operator: BaseOperator, *, recipient: str, until: float, **kwargs: Any) -> None:
+    """
+    Give the worker back until kie.ai calls about a submission whose answer was lost, or is not expected to
+    any more; the task goes on in ``answer_awaited``.
+
+    :param operator: The task.
+    :param recipient: The name of the address at which kie.ai is to call.
+    :param until: The time in epoch seconds.
+    :param kwargs: What ``answer_awaited`` is to be given.
+    """
+    from airflow_provider_runway.triggers.lost_answer import LostAnswerTrigger
+
+    operator.defer(
+        trigger=LostAnswerTrigger(recipient=recipient, until=until, deferred_at=time.time()),
+        method_name="answer_awaited",
+        kwargs=kwargs,
+        timeout=timedelta(seconds=max(0.0, until - time.time()) + RESUME_GUARD + DEFERRAL_MARGIN),
+    )
+
+
+def called(event: Any) -> bool:
+    """
+    Return whether a task was woken because kie.ai has called, which says nothing but that it is to look.
+
+    :param event: What ``execute_complete`` was given.
+    """
+    return isinstance(event, dict) and event.get("status") == "callback"
+
+
+def look(operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model: str) -> RunwayTask | None:
+    """
+    Ask once, because kie.ai has called; return the task if it has its video.
+
+    :param operator: The task, for its log.
+    :param runway_conn_id: The connection's ID.
+    :param runway_task_id: The Runway task ID.
+    :param model: ``runway`` or ``aleph``.
+    :raises RunwayTaskFailedError: the generation has failed.
+    """
+    from airflow_provider_runway.api.tasks import TaskState
+    from airflow_provider_runway.hooks.runway import RunwayHook
+
+    try:
+        task = RunwayHook(runway_conn_id).get_task(runway_task_id, model=model)
+    except RunwayError as error:
+        # Whatever is wrong, the wait knows what to do with it.
+        operator.log.warning("kie.ai called, but the look-up failed; waiting on: %s", error)
+        return None
+    if task.state is TaskState.FAILED:
+        task.result_url()
+    if task.state is TaskState.SUCCESS and task.video_url:
+        return task
+    operator.log.info("kie.ai called, but Runway task %s is %s; waiting on", runway_task_id, task.state)
+    return None
 
 
 def trigger_failed(error: Exception, runway_task_id: str, *, was_seen: bool = True) -> RunwayError:

@@ -19,6 +19,8 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
+from airflow_provider_runway.triggers import calls
+from airflow_provider_runway.triggers.calls import SAFETY_INTERVAL, Calls
 from airflow_provider_runway.triggers.results import RETURN_KEY, SENSOR_KEYS, result_of
 from airflow_provider_runway.waiting.ending import (
     DEFERRAL_MARGIN,
@@ -27,6 +29,7 @@ from airflow_provider_runway.waiting.ending import (
     cannot_be_cancelled,
 )
 from airflow_provider_runway.waiting.poller import Poller
+from airflow_provider_runway.waiting.schedule import long_done
 
 #: Seconds after the deadline that the last look may take; Airflow ends the deferral a little later.
 _LAST_LOOK = 30.0
@@ -57,6 +60,8 @@ class RunwayTaskTrigger(BaseTrigger):
     :param timeout: The Airflow task's ``timeout`` in seconds, where it starts in the triggerer; it replaces
         ``started_at`` and ``end_time``.
     :param upstream: Where the ID is a result: the ``task_id`` and the ``key`` of that XCom.
+    :param recipient: The name of the address at which kie.ai is to call back, if it was given one: then it is
+        rarely looked, in case that it does not call.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class RunwayTaskTrigger(BaseTrigger):
         deferred_at: float | None = None,
         timeout: float | None = None,
         upstream: dict[str, str] | None = None,
+        recipient: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self._made_at = time.time()
@@ -88,6 +94,8 @@ class RunwayTaskTrigger(BaseTrigger):
         self.deferred_at = deferred_at
         self.timeout = timeout
         self.upstream = upstream
+        self.recipient = recipient
+        self._calls: Calls | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments. None of them is a secret: they are stored and logged."""
@@ -105,6 +113,7 @@ class RunwayTaskTrigger(BaseTrigger):
                 "deferred_at": self.deferred_at,
                 "timeout": self.timeout,
                 "upstream": self.upstream,
+                "recipient": self.recipient,
             },
         )
 
@@ -128,6 +137,9 @@ class RunwayTaskTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Say, when a person ends or clears the deferred task, that the generation goes on."""
+        # Airflow calls this too where a call from kie.ai has woken the task.
+        if await calls.woke(self.task_instance, self.runway_task_id):
+            return
         self.log.warning(cannot_be_cancelled(self.runway_task_id, was_seen=self._was_seen))
 
     async def wait(self) -> WaitEnd:
@@ -166,6 +178,17 @@ class RunwayTaskTrigger(BaseTrigger):
     async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
         last = LastAnswer()
         poller.speed = session.settings.speed
+        if self.recipient is not None and self._calls is None and self.task_instance is not None:
+            self._calls = Calls(
+                self.task_instance,
+                self.recipient,
+                conn_id=self.runway_conn_id,
+                runway_task_id=self.runway_task_id,
+                may_wake_from=(self.deferred_at or self._made_at) + RESUME_GUARD,
+                long_done_at=self.started_at + long_done(self.kind) / poller.speed,
+                every=SAFETY_INTERVAL / poller.speed,
+                end_time=self.end_time,
+            )
         while True:
             await self._pause(poller)
             left = max(0.0, self.end_time - time.time())
@@ -180,9 +203,13 @@ class RunwayTaskTrigger(BaseTrigger):
                 end = poller.on_task(task, time.time())
             self._tell(poller)
             if end is not None:
+                if self._calls is not None:
+                    await self._calls.found_without(self.log)
                 return end
 
     async def _pause(self, poller: Poller) -> None:
+        if self._calls is not None and poller.failures == 0 and await self._calls.wait(self.log):
+            return
         delay = poller.next_delay(time.time())
         if plan := poller.plan(delay, time.time()):
             self.log.info(plan)

@@ -140,6 +140,15 @@ class Durations:
         return self._usual[kind, speed]
 
 
+def long_done(kind: str | None) -> float:
+    """
+    Return after how many seconds a task surely has ended, in all but the oddest cases.
+
+    :param kind: The kind of task; an unknown one counts as ``generate``.
+    """
+    return 1.5 * _known_beforehand(kind or "generate").latest + 60.0
+
+
 def _known_beforehand(kind: str) -> Usual:
     return KNOWN_BEFOREHAND.get(kind, KNOWN_BEFOREHAND["generate"])
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -85,6 +86,7 @@ class TaskInstance:
     def __init__(self) -> None:
         from datetime import datetime, timezone
 
+        self.id = uuid4()
         self.dag_id, self.task_id, self.run_id, self.map_index = "dag", "task", "run", -1
         self.try_number, self.max_tries = 1, 0
         self.start_date: datetime = datetime.now(timezone.utc)

@@ -1,0 +1,111 @@
+"""A wait while kie.ai is expected to call: looks are a safety net, unless no calls arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_runway.triggers import arrivals
+
+#: Seconds between two looks once a video should long be done.
+SAFETY_INTERVAL = 180.0
+
+#: How many calls in a row may be missing before a connection's waits look as they would without.
+_MOST_MISSED = 3
+
+#: Connection ID to the number of calls in a row that did not come.
+_MISSED: dict[str, int] = {}
+
+
+@dataclass
+class Calls:
+    """
+    One wait for a call.
+
+    :param ti: The task instance that waits.
+    :param recipient: The name of the address that kie.ai was given.
+    :param conn_id: The connection's ID: whether calls arrive is learned for each.
+    :param runway_task_id: The Runway task ID.
+    :param may_wake_from: From when on a call wakes the task by itself, in epoch seconds.
+    :param long_done_at: When the video should long be done, in epoch seconds.
+    :param every: Seconds between two looks after that.
+    :param end_time: The wait's deadline, in epoch seconds.
+    """
+
+    ti: Any
+    recipient: str
+    conn_id: str
+    runway_task_id: str
+    may_wake_from: float
+    long_done_at: float
+    every: float
+    end_time: float
+    _has_arrived: bool = field(default=False, init=False)
+    _guard_is_over: bool = field(default=False, init=False)
+    _looked: bool = field(default=False, init=False)
+
+    async def wait(self, log: Any) -> bool:
+        """
+        Sleep until a look is worth it; tell whether that is now, or the ordinary schedule decides.
+
+        :param log: Where to say once that calls do not arrive.
+        """
+        if self._has_arrived or _MISSED.get(self.conn_id, 0) >= _MOST_MISSED:
+            return False
+        try:
+            if not self._guard_is_over:
+                # A little later than who wakes, so that no call falls between the two.
+                await _sleep_until(min(self.may_wake_from + 1.0, self.end_time))
+                self._guard_is_over = True
+                if await self._arrived():
+                    return True
+            target = time.time() + self.every if self._looked else self.long_done_at
+            await _sleep_until(min(target, self.end_time))
+        except asyncio.CancelledError:
+            # Woken, most likely: calls do arrive.
+            _MISSED.pop(self.conn_id, None)
+            raise
+        self._looked = True
+        return True
+
+    async def found_without(self, log: Any) -> None:
+        """
+        Note that a look has found the end.
+
+        :param log: Where to say once that calls do not arrive.
+        """
+        if await self._arrived():
+            _MISSED.pop(self.conn_id, None)
+            return
+        if not self._looked:
+            return
+        missed = _MISSED[self.conn_id] = _MISSED.get(self.conn_id, 0) + 1
+        if missed == _MOST_MISSED:
+            log.warning(
+                "%d callbacks in a row of connection %r did not arrive, so its waits look as they would "
+                "without. Can kie.ai reach the callback_base_url?",
+                missed,
+                self.conn_id,
+            )
+
+    async def _arrived(self) -> bool:
+        if not self._has_arrived:
+            found = await arrivals.arrival_in_trigger(self.ti, self.recipient)
+            self._has_arrived = found == self.runway_task_id
+        return self._has_arrived
+
+
+async def woke(ti: Any, runway_task_id: str) -> bool:
+    """
+    Return whether kie.ai has called about a Runway task that a task instance waits for. Never raises.
+
+    :param ti: The task instance, if there is one.
+    :param runway_task_id: The Runway task ID.
+    """
+    return ti is not None and await arrivals.has_arrived_in_trigger(ti, runway_task_id)
+
+
+async def _sleep_until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - time.time()))

@@ -1,0 +1,268 @@
+"""What comes in at an address of a submission: believed in nothing, kept, and a reason to wake who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger
+from airflow.utils.session import create_session
+from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+
+from airflow_provider_runway.api.callbacks import signature
+from airflow_provider_runway.compat import HAS_TASK_STATE_STORE
+from airflow_provider_runway.links import xcoms
+from airflow_provider_runway.plugins import receiver, waking
+from airflow_provider_runway.submissions.tokens import PREFIX, Recipient
+from airflow_provider_runway.triggers import arrivals
+from tests.harness.history import History
+
+KEY, WEBHOOK_KEY = "sk-receiver", "whsec-receiver"
+DIGEST = "ab" * 32
+TRIGGER = "airflow_provider_runway.triggers.runway.RunwayTaskTrigger"
+RUN = "present"
+
+
+@pytest.fixture
+def caller(server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Somebody who is not logged in."""
+    connection = {"conn_type": "runway", "password": KEY}
+    monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_CALLED", json.dumps(connection))
+    signing = {**connection, "extra": {"webhook_hmac_key": WEBHOOK_KEY}}
+    monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_SIGNED", json.dumps(signing))
+    with TestClient(server, raise_server_exceptions=False) as client:
+        yield client
+
+
+class Task:
+    """A task instance, deferred or not.
+
+    :param waits_for: the Runway task that its trigger waits for, ``None`` for no trigger
+    :param age: seconds since it was deferred
+    """
+
+    def __init__(
+        self,
+        history: History,
+        dag_id: str,
+        task_id: str = "generate",
+        *,
+        waits_for: str | None = "made",
+        age: float = 20,
+        state: str = "deferred",
+        **what: Any,
+    ) -> None:
+        history.add(dag_id, RUN, task_id, state=state, **what)
+        self.dag_id, self.task_id = dag_id, task_id
+        with create_session() as session:
+            query = select(TaskInstance.id).where(
+                TaskInstance.dag_id == dag_id, TaskInstance.run_id == RUN, TaskInstance.task_id == task_id
+            )
+            self.id = UUID(str(session.scalar(query)))
+            if waits_for is not None:
+                trigger = Trigger(classpath=TRIGGER, kwargs={"runway_task_id": waits_for})
+                trigger.created_date = datetime.now(timezone.utc) - timedelta(seconds=age)
+                session.add(trigger)
+                session.flush()
+                session.execute(
+                    update(TaskInstance)
+                    .where(TaskInstance.dag_id == dag_id, TaskInstance.task_id == task_id)
+                    .values(trigger_id=trigger.id, next_method="execute_complete", next_kwargs={})
+                )
+        self.recipient = Recipient.of(self.id, DIGEST)
+
+    def path(self, conn_id: str = "runway_called", key: str = KEY) -> str:
+        return self.recipient.url("", conn_id, key)
+
+    @property
+    def state(self) -> str:
+        with create_session() as session:
+            query = select(TaskInstance.state).where(
+                TaskInstance.dag_id == self.dag_id, TaskInstance.task_id == self.task_id
+            )
+            return str(session.scalar(query))
+
+    @property
+    def kept(self) -> Any:
+        with create_session() as session:
+            found = xcoms.read(
+                session, (arrivals.KEY,), dag_id=self.dag_id, run_id=RUN, task_ids=[self.task_id]
+            )
+        return arrivals.arrived(found[0][3], self.recipient.name) if found else None
+
+
+@pytest.fixture
+def dag(history: History, dag_id: str) -> str:
+    history.add_run(dag_id, RUN, state="running")
+    return dag_id
+
+
+def body(runway_task_id: str = "made") -> dict[str, Any]:
+    return {"code": 200, "msg": "All generated successfully.", "data": {"task_id": runway_task_id}}
+
+
+def test_a_call_is_kept_and_wakes_who_waits(caller: TestClient, history: History, dag: str) -> None:
+    task = Task(history, dag)
+    answer = caller.post(task.path(), json=body())
+    assert (answer.status_code, answer.json()) == (200, {"code": 200, "msg": "success"})
+    assert (task.kept, task.state) == ("made", "scheduled")
+    # The same again does nothing more.
+    assert caller.post(task.path(), json=body()).status_code == 200
+    assert task.state == "scheduled"
+
+
+def test_within_the_guard_it_is_kept_and_wakes_nobody(caller: TestClient, history: History, dag: str) -> None:
+    task = Task(history, dag, age=3)
+    assert caller.post(task.path(), json=body()).status_code == 200
+    assert (task.kept, task.state) == ("made", "deferred")
+
+
+def test_before_the_task_is_deferred_it_is_kept(caller: TestClient, history: History, dag: str) -> None:
+    task = Task(history, dag, state="running", waits_for=None)
+    assert caller.post(task.path(), json=body()).status_code == 200
+    assert (task.kept, task.state) == ("made", "running")
+
+
+@pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="this Airflow keeps no state over retries")
+def test_it_outlives_the_try(caller: TestClient, history: History, dag: str) -> None:
+    task = Task(history, dag, state="running", waits_for=None)
+    assert caller.post(task.path(), json=body()).status_code == 200
+    with create_session() as session:
+        ti = session.get(TaskInstance, task.id)
+        kept = waking._state(session, ti, arrivals.KEY)
+    assert arrivals.arrived(kept, task.recipient.name) == "made"
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_after_the_task_has_ended_nothing_happens(
+    caller: TestClient, history: History, dag: str, state: str
+) -> None:
+    task = Task(history, dag, state=state, waits_for=None)
+    assert caller.post(task.path(), json=body()).status_code == 200
+    assert (task.kept, task.state) == (None, state)
+
+
+def test_another_runway_task_is_foreign(caller: TestClient, history: History, dag: str) -> None:
+    task = Task(history, dag, xcoms={"runway_task_id": "made"})
+    assert caller.post(task.path(), json=body("foreign")).status_code == 200
+    assert (task.kept, task.state) == (None, "deferred")
+
+
+def test_an_unknown_task_is_answered_alike(caller: TestClient, history: History, dag: str) -> None:
+    known = Task(history, dag, state="success", waits_for=None)
+    unknown = Recipient.of(uuid4(), DIGEST).url("", "runway_called", KEY)
+    answers = [caller.post(path, json=body()) for path in (known.path(), unknown)]
+    assert answers[0].content == answers[1].content
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_sensors_of_the_run_are_woken_too_and_no_others(
+    caller: TestClient, history: History, dag: str
+) -> None:
+    submitted = Task(history, dag, state="success", waits_for=None, xcoms={"runway_task_id": "made"})
+    running = Task(history, dag, "generate_2", state="running", waits_for=None)
+    sensor = Task(history, dag, "wait")
+    of_another = Task(history, dag, "wait_2", waits_for="another")
+    settling = Task(history, dag, "wait_3", age=2)
+    running.recipient = Recipient.of(running.id, DIGEST)
+    assert caller.post(running.path(), json=body()).status_code == 200
+    states = [task.state for task in (submitted, sensor, of_another, settling)]
+    assert states == ["success", "scheduled", "deferred", "deferred"]
+
+
+def test_a_task_that_has_only_submitted_lets_its_sensors_be_woken(
+    caller: TestClient, history: History, dag: str
+) -> None:
+    submitted = Task(history, dag, state="success", waits_for=None, xcoms={"runway_task_id": "made"})
+    sensor = Task(history, dag, "wait")
+    assert caller.post(submitted.path(), json=body()).status_code == 200
+    assert sensor.state == "scheduled"
+
+
+def test_a_deferred_task_of_somebody_else_is_left_alone(
+    caller: TestClient, history: History, dag: str
+) -> None:
+    task = Task(history, dag)
+    with create_session() as session:
+        session.execute(update(Trigger).values(classpath="other.Trigger").where(Trigger.classpath == TRIGGER))
+    assert caller.post(task.path(), json=body()).status_code == 200
+    assert task.state == "deferred"
+
+
+@pytest.mark.parametrize("path", ["/", "/runway_called", "/runway_called/", "/runway_called/x/y"])
+def test_there_is_nothing_else(caller: TestClient, path: str) -> None:
+    assert caller.post(PREFIX + path, json=body()).status_code == 404
+
+
+def test_what_is_no_genuine_call_is_refused(caller: TestClient, history: History, dag: str) -> None:
+    task = Task(history, dag)
+    path = task.path()
+    forged = path[:-1] + ("A" if path[-1] != "A" else "E")
+    assert caller.post(forged, json=body()).status_code == 404
+    assert caller.post(task.path(key="another"), json=body()).status_code == 404
+    assert caller.post(task.path("nobody_s"), json=body()).status_code == 404
+    assert caller.get(path).status_code == 405
+    assert caller.post(path, content=b"garbage").status_code == 400
+    assert caller.post(path, content=b"x" * (receiver.LARGEST_BODY + 1)).status_code == 413
+    chunks = (b"x" * 1024 for _ in range(100))
+    assert caller.post(path, content=chunks).status_code == 413
+    assert (task.kept, task.state) == (None, "deferred")
+
+
+def test_with_a_webhook_key_only_what_is_signed_now_counts(
+    caller: TestClient, history: History, dag: str
+) -> None:
+    task = Task(history, dag)
+    path = task.path("runway_signed")
+    now = int(time.time())
+    for headers in (
+        {},
+        signature("made", now, "another"),
+        signature("another", now, WEBHOOK_KEY),
+        signature("made", now - 400, WEBHOOK_KEY),
+    ):
+        assert caller.post(path, json=body(), headers=headers).status_code == 401
+    assert (task.kept, task.state) == (None, "deferred")
+    assert caller.post(path, json=body(), headers=signature("made", now, WEBHOOK_KEY)).status_code == 200
+    assert (task.kept, task.state) == ("made", "scheduled")
+
+
+def test_what_cannot_be_stored_is_asked_for_again(
+    caller: TestClient, history: History, dag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Task(history, dag)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(waking, "take", fail)
+        assert caller.post(task.path(), json=body()).status_code == 503
+    assert caller.post(task.path(), json=body()).status_code == 200
+    assert task.state == "scheduled"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    caller: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "BODY_SECONDS", 0.05)
+    token = Recipient.of(uuid4(), DIGEST).url("", "runway_called", KEY).rpartition("/")[2]
+    scope = {"type": "http", "method": "POST", "path": f"/runway_called/{token}", "headers": []}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(receiver.Receiver()(scope, receive, send))
+    assert sent[0]["status"] == 408
