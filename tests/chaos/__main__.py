@@ -46,6 +46,9 @@ PAGE = REPOSITORY / "docs" / "reliability.md"
 TABLE_HEAD = '| `make chaos FLAGS="'
 RUN_ID = "chaos"
 API_KEY = "sk-chaos-5f3e9d0c7b1a4826"
+WEBHOOK_KEY = "whsec-chaos-90b2d4e6f8a1c3"
+#: How many times as fast as kie.ai the simulator is.
+SPEED = 2.5
 TRIGGERERS = ("triggerer", "triggerer-2")
 #: Seconds between a kill and the restart: some triggerers stay away long enough for the other to take over.
 AWAY = {"triggerer": (1, 20), "simulator": (0, 8), "scheduler": (0, 4), "api-server": (0, 2)}
@@ -98,6 +101,7 @@ def _run_both(arguments: argparse.Namespace) -> int:
     given = ["--tasks", arguments.tasks, "--kills", arguments.kills, "--pause", arguments.pause]
     given += ["--seed", arguments.seed, "--minutes", arguments.minutes]
     given += ["--write-docs"] if arguments.write_docs else []
+    given += ["--callbacks"] if arguments.callbacks else []
     runs = {}
     for notes in ("with", "without"):
         folder = arguments.folder / notes
@@ -150,12 +154,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(REPOSITORY)}"
     )
+    parser.add_argument(
+        "--callbacks", action="store_true", help="let kie.ai call back; a lost answer comes back by that"
+    )
     parser.add_argument("--minutes", type=float, default=90, help="give up after so many")
     arguments = parser.parse_args()
     if arguments.short:
         arguments.tasks, arguments.kills, arguments.pause = 60, 8, 5
     if arguments.notes is None:
-        arguments.notes = "with" if arguments.short else "both"
+        arguments.notes = "with" if arguments.short or arguments.callbacks else "both"
     arguments.folder = arguments.folder.resolve()
     if arguments.tasks < 3:
         parser.error("--tasks must be at least 3")
@@ -189,16 +196,22 @@ class Chaos:
             LocalSimulator(
                 self.folder / "simulator",
                 options=[
-                    *("--speed", "2.5", "--no-render", "--balance", "1000000"),
-                    *("--running-limit", "0", "--api-key", API_KEY),
+                    *("--speed", str(SPEED), "--no-render", "--balance", "1000000"),
+                    *("--running-limit", "0", "--api-key", API_KEY, "--webhook-key", WEBHOOK_KEY),
                 ],
             )
         )
+        port = free_port()
+        connection: dict[str, Any] = {**self.simulator.connection, "password": API_KEY}
+        if arguments.callbacks:
+            called = {"callback_base_url": f"http://127.0.0.1:{port}", "webhook_hmac_key": WEBHOOK_KEY}
+            connection["extra"] = {**connection["extra"], **called, "speed": SPEED}
         self.airflow = running.enter_context(
             LocalAirflow(
                 self.folder / "airflow",
                 dags_folder=Path(__file__).with_name("dags"),
-                connections={"runway_default": {**self.simulator.connection, "password": API_KEY}},
+                connections={"runway_default": connection},
+                port=port,
                 database_url=self.postgres.url,
                 config={
                     **SETTINGS,
@@ -376,7 +389,8 @@ class Chaos:
             Charge(made["body"]["prompt"], made["task_id"], made["task_id"] in failed)
             for made in stats["creations"]
         ]
-        return judge(charges, endings, watched)
+        called = {call["task_id"] for call in stats["callbacks"] if call["status"] == 200}
+        return judge(charges, endings, watched, called)
 
     def _is_stored(self, index: int, name: str) -> bool:
         """Return whether the file is there, with the size and the SHA-256 that the task said it has."""
@@ -422,7 +436,7 @@ class Chaos:
             *((str(path), path.read_text(errors="replace")) for path in files),
         ]:
             markers += plan.DAG_ID in text
-            if API_KEY in text:
+            if API_KEY in text or WEBHOOK_KEY in text:
                 leaks.append(name)
         if self.simulator.stats()["violations"]:
             leaks.append("requests to result hosts")
@@ -445,6 +459,11 @@ class Chaos:
                 "unknown, ended as `RunwaySubmissionUnknownError`",
                 f"{verdict.unknown_charged + verdict.unknown_not_charged} ({unknown})",
             ),
+            *(
+                [("**unknown, though kie.ai had called**", f"**{len(verdict.unknown_though_called)}**")]
+                if chosen.callbacks
+                else []
+            ),
             ("other failures", len(verdict.other_failures)),
             ("kills", f"{sum(self.kills.values())} ({_counts(self.kills)})"),
             ("faults", f"{sum(self.faults.values())} ({_counts(self.faults)})"),
@@ -453,14 +472,17 @@ class Chaos:
             ("rests of files", len(self._rests())),
             ("time", f"{seconds / 60:.1f} minutes"),
         ]
+        flags += " --callbacks" if chosen.callbacks else ""
         table = f'{TABLE_HEAD}{flags}"` | |\n|---|---|\n'
         table += "".join(f"| {name} | {value} |\n" for name, value in rows)
         print(f"\n{table}")
         if chosen.write_docs and sum(self.kills.values()) >= chosen.kills:
-            write_between(PAGE, f"chaos {chosen.notes} notes", table)
+            where = "with callbacks" if chosen.callbacks else f"{chosen.notes} notes"
+            write_between(PAGE, f"chaos {where}", table)
         for title, cases in (
             ("Charged twice", verdict.charged_twice),
             ("Lost", verdict.lost),
+            ("Unknown, though kie.ai had called", verdict.unknown_though_called),
             ("Other failures", verdict.other_failures),
             ("The key is in", leaks),
             ("Rests of files", self._rests()),

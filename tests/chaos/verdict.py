@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 UNKNOWN = "RunwaySubmissionUnknownError"
@@ -56,21 +56,29 @@ class Verdict:
     unknown_not_charged: int = 0
     charged_twice: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    unknown_though_called: list[str] = field(default_factory=list)
     other_failures: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
         """Whether nothing was paid for twice, nothing paid for was lost, and all else is a known unknown."""
-        return not (self.charged_twice or self.lost or self.other_failures)
+        bad = (self.charged_twice, self.lost, self.unknown_though_called, self.other_failures)
+        return not any(bad)
 
 
-def judge(charges: Iterable[Charge], endings: Iterable[Ending], watched: Mapping[str, bool]) -> Verdict:
+def judge(
+    charges: Iterable[Charge],
+    endings: Iterable[Ending],
+    watched: Mapping[str, bool],
+    called: Collection[str] = (),
+) -> Verdict:
     """
     Compare.
 
     :param charges: all that were made
     :param endings: one for each video that was asked for
     :param watched: for each Runway task ID that another Airflow task waited for, whether it got the video
+    :param called: the Runway task IDs that kie.ai has called about, and Airflow has taken the call
     """
     by_prompt = defaultdict(list)
     for charge in charges:
@@ -102,6 +110,8 @@ def judge(charges: Iterable[Charge], endings: Iterable[Ending], watched: Mapping
         elif ending.error == UNKNOWN:
             verdict.unknown_charged += bool(good)
             verdict.unknown_not_charged += not good
+            if set(good) & set(called):
+                verdict.unknown_though_called.append(case)
         elif good:
             verdict.lost.append(case)
         else:

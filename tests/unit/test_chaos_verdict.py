@@ -91,3 +91,10 @@ def test_the_seed_decides_every_blow_and_each_kind_falls() -> None:
     assert plan.blows(40, 7, 10) == plan.blows(40, 7, 10)
     assert plan.blows(40, 7, 10) != plan.blows(40, 8, 10)
     assert {blow.kind for blow in plan.blows(8, 1, 10)} == set(plan.KILLS)
+
+
+def test_an_unknown_one_that_kie_has_called_about_should_be_known() -> None:
+    endings = [Ending("a", "failed", error=UNKNOWN), Ending("b", "failed", error=UNKNOWN)]
+    verdict = judge([Charge("a", "1"), Charge("b", "2")], endings, {}, {"1"})
+    assert not verdict.passed
+    assert verdict.unknown_though_called == ["a: failed RunwaySubmissionUnknownError; charged as 1"]
