@@ -19,6 +19,7 @@ PAGES = {
         "docs/performance.md",
         "docs/errors.md",
         "docs/looking.md",
+        "docs/callbacks.md",
     )
 }
 

@@ -60,6 +60,9 @@ def main() -> int:
         default=REPOSITORY / ".demo",
         help="everything is written there (default: .demo)",
     )
+    parser.add_argument(
+        "--callbacks", action="store_true", help="let the simulated kie.ai call back when a video is done"
+    )
     arguments = parser.parse_args()
     folder: Path = arguments.folder.resolve()
     # `kill` and a closed terminal end the demo as orderly as Ctrl-C does.
@@ -100,7 +103,10 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
     _clean_up(folder)
     key = os.environ.get("RUNWAY_API_KEY", "").strip()
     port = _port(arguments.port, 8080, "Airflow's UI", "--port")
+    simulator = None
     with ExitStack() as running:
+        if key and arguments.callbacks:
+            raise HarnessError("--callbacks: kie.ai cannot reach this machine; unset RUNWAY_API_KEY.")
         if key:
             print(
                 "Using the real kie.ai with RUNWAY_API_KEY: this spends credits (at least 134, about $0.70)."
@@ -115,6 +121,8 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
             running.enter_context(simulator)
             print(f"A simulated kie.ai answers at {simulator.url} (no key, no cost).")
             extra = {**simulator.connection["extra"], "speed": SIMULATOR_SPEED}
+            if arguments.callbacks:
+                extra["callback_base_url"] = f"http://127.0.0.1:{port}"
             connection = {**simulator.connection, "extra": extra}
         print("Starting Airflow ...", flush=True)
         airflow = LocalAirflow(
@@ -129,6 +137,10 @@ def _run(folder: Path, arguments: argparse.Namespace) -> int:
         print(f"Airflow {airflow.version} is running; its UI: {airflow.url}/dags/{DAG_ID}")
         run_id = time.strftime("demo-%Y%m%d-%H%M%S")
         code = _tell_the_story(airflow, run_id, folder / "videos")
+        if simulator is not None and arguments.callbacks:
+            calls = simulator.stats()["callbacks"]
+            taken = sum(call["status"] == 200 for call in calls)
+            print(f"The simulated kie.ai called back {len(calls)} times; Airflow took {taken} of these.")
         if arguments.ui:
             print(
                 f"\nLook around at {airflow.url} (no password); Ctrl-C stops everything.\n"

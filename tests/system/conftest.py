@@ -62,7 +62,7 @@ def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) ->
     has.
     """
     dags = tmp_path_factory.mktemp("dags")
-    for folder in (EXAMPLES, HERE / "durable_dags", HERE / "direct_start_dags"):
+    for folder in (EXAMPLES, HERE / "durable_dags", HERE / "direct_start_dags", HERE / "callback_dags"):
         shutil.copytree(folder, dags / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     story = (EXAMPLES / "complete_story.py").read_text()
     quick = story.replace('dag_id="complete_story"', 'dag_id="quick_story"').replace(
@@ -76,7 +76,11 @@ def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) ->
     with LocalAirflow(
         tmp_path_factory.mktemp("airflow"),
         dags_folder=dags,
-        connections={"runway_default": simulators.quick.connection, "runway_with_keys": keys},
+        connections={
+            "runway_default": simulators.quick.connection,
+            "runway_with_keys": keys,
+            "runway_called": {**keys, "extra": {**keys["extra"], "speed": 4}},
+        },
         config={
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
