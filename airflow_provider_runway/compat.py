@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath as ObjectStoragePath
     from airflow.sdk import PokeReturnValue as PokeReturnValue
     from airflow.sdk import TaskGroup as TaskGroup
+    from airflow.sdk import Variable as Variable
     from airflow.sdk.configuration import conf as conf
     from airflow.sdk.exceptions import AirflowException as AirflowException
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
@@ -65,6 +66,7 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
             "ObjectStoragePath": "airflow.io.path",
             "PokeReturnValue": "airflow.sensors.base",
             "TaskGroup": "airflow.utils.task_group",
+            "Variable": "airflow.models.variable",
         }.items()
     },
     # The SDK of 3.0 has no hooks yet.

@@ -150,6 +150,17 @@ def get_provider_info() -> dict[str, Any]:
                         "signed ones count.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "callback_wake": {
+                        "label": "Who ends a wait at a callback",
+                        "description": "'worker': the task is woken at once; 'trigger': it ends in the "
+                        "triggerer a second or two later, without a worker, where it can (Airflow 3.3). "
+                        "Empty means 'worker'.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["worker", "trigger"],
+                            "default": "worker",
+                        },
+                    },
                     "upload_host": {
                         "label": "Upload URL",
                         "description": "Where files are uploaded to; empty means "

@@ -50,6 +50,7 @@ class RunwaySettings:
     :param allow_private_hosts: Whether videos may come from private addresses, beside the hosts named here.
     :param callback_base_url: Where kie.ai reaches Airflow's API server; with it, callbacks are asked for.
     :param webhook_hmac_key: The account's webhook key, with which kie.ai signs callbacks.
+    :param callback_wake: Who ends a wait at a callback: a ``worker``, or the ``trigger``.
     :param http_extras: The extras meant for the HTTP provider's hooks.
     :param unknown_extras: The names of extras that nobody knows.
     """
@@ -65,6 +66,7 @@ class RunwaySettings:
     allow_private_hosts: bool = False
     callback_base_url: str | None = None
     webhook_hmac_key: str | None = field(default=None, repr=False)
+    callback_wake: str = "worker"
     http_extras: dict[str, Any] = field(default_factory=dict, repr=False)
     unknown_extras: tuple[str, ...] = ()
 
@@ -92,6 +94,11 @@ class RunwaySettings:
         if webhook_hmac_key:
             mask_secret(webhook_hmac_key)
         callback_base_url = extras.get("callback_base_url") or None
+        callback_wake = extras.get("callback_wake") or "worker"
+        if callback_wake not in ("worker", "trigger"):
+            raise RunwayValidationError(
+                _wrong(conn_id, "extra 'callback_wake'", callback_wake, "must be 'worker' or 'trigger'")
+            )
         api = extras.get("api") or "dedicated"
         if not isinstance(api, str) or api not in DIALECTS:
             raise RunwayValidationError(
@@ -112,6 +119,7 @@ class RunwaySettings:
             callback_base_url=callback_base_url
             and _http_url(conn_id, "extra 'callback_base_url'", callback_base_url),
             webhook_hmac_key=webhook_hmac_key,
+            callback_wake=callback_wake,
             http_extras=_http_extras(conn_id, extras),
             unknown_extras=tuple(sorted(map(str, extras.keys() - _EXTRAS))),
         )
@@ -433,6 +441,6 @@ _HTTP_EXTRAS: dict[str, tuple[Callable[[Any], Any], str]] = {
 #: All extras that mean something.
 _EXTRAS = {
     *("api", "timeout", "max_lookups_per_second", "speed", "upload_host", "allow_private_hosts"),
-    *("callback_base_url", "webhook_hmac_key"),
+    *("callback_base_url", "webhook_hmac_key", "callback_wake"),
     *_HTTP_EXTRAS,
 }

@@ -117,9 +117,11 @@ class Receiver:
         except RunwayCallbackError as error:
             log.info("A callback at a genuine address was refused: %s", error)
             raise _RefusedError(401 if "X-Webhook" in str(error) else 400) from error
-        await self._hand_on(recipient, callback.runway_task_id)
+        await self._hand_on(recipient, callback.runway_task_id, settings)
 
-    async def _hand_on(self, recipient: tokens.Recipient, runway_task_id: str) -> None:
+    async def _hand_on(
+        self, recipient: tokens.Recipient, runway_task_id: str, settings: RunwaySettings
+    ) -> None:
         if self._turns is None:
             self._turns = asyncio.Semaphore(AT_ONCE)
         if self._waiting >= _MOST_WAITING:
@@ -128,7 +130,8 @@ class Receiver:
         try:
             async with self._turns:
                 # 200 only once it is stored: kie.ai sends again what was answered otherwise.
-                await asyncio.to_thread(waking.take, recipient, runway_task_id, wake=True)
+                board = settings.conn_id if settings.callback_wake == "trigger" else None
+                await asyncio.to_thread(waking.take, recipient, runway_task_id, board=board)
         finally:
             self._waiting -= 1
 

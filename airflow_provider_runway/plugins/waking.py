@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_runway.compat import HAS_TASK_STATE_STORE, XComModel, handle_event_submit
 from airflow_provider_runway.links import xcoms
 from airflow_provider_runway.triggers import arrivals
+from airflow_provider_runway.triggers.board import MOST, key_of
 from airflow_provider_runway.waiting.ending import RESUME_GUARD
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ _MOST_SENSORS = 1000
 _RETENTION = timedelta(days=15)
 
 
-def take(recipient: Recipient, runway_task_id: str, *, wake: bool) -> bool:
+def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None) -> bool:
     """
     Keep an arrival, and wake the tasks that wait for this Runway task. Blocks; when it returns, it is stored.
 
     :param recipient: Which submission it is about.
     :param runway_task_id: The Runway task ID that kie.ai names.
-    :param wake: Whether to wake, too.
+    :param board: The ID of the connection for whose triggers it is posted, instead of waking anybody.
     :return: Whether it was kept: not where there is no such task any more, where it has ended, or where the
         submission is known to have made another Runway task.
     """
@@ -58,11 +59,42 @@ def take(recipient: Recipient, runway_task_id: str, *, wake: bool) -> bool:
         goes_on = ti.state in _GOING_ON
         if goes_on:
             _keep(session, ti, recipient, runway_task_id)
-        if wake:
-            _wake(session, ti, runway_task_id)
-            for sensor in _sensors(session, ti):
-                _wake(session, sensor, runway_task_id, upstream=ti.task_id)
+        if board is not None and _is_read_by_trigger(session, ti):
+            _post(session, board, recipient, runway_task_id)
+            return goes_on
+        _wake(session, ti, runway_task_id)
+        for sensor in _sensors(session, ti):
+            _wake(session, sensor, runway_task_id, upstream=ti.task_id)
         return goes_on
+
+
+def _is_read_by_trigger(session: Session, ti: Any) -> bool:
+    """Whether the task waits with a trigger that reads what is posted; a lost answer is awaited otherwise."""
+    from airflow.models.trigger import Trigger
+
+    trigger = session.get(Trigger, ti.trigger_id) if ti.trigger_id is not None else None
+    return trigger is None or trigger.classpath == _TRIGGERS[0]
+
+
+def _post(session: Session, conn_id: str, recipient: Recipient, runway_task_id: str) -> None:
+    """Add an arrival to those that the triggerer reads."""
+    from airflow.models.variable import Variable
+    from sqlalchemy import select
+    from sqlalchemy.exc import IntegrityError
+
+    key = key_of(conn_id)
+    query = select(Variable).where(Variable.key == key).with_for_update()
+    row = session.scalar(query)
+    if row is None:
+        row = Variable(key=key, val="{}", description="Callbacks of kie.ai that the triggerer is to read.")
+        try:
+            with session.begin_nested():
+                session.add(row)
+        except IntegrityError:
+            # Somebody else was faster.
+            row = session.scalars(query).one()
+    posted = arrivals.added(row.get_val(), recipient.name, runway_task_id, most=MOST)
+    row.set_val(json.dumps(posted))
 
 
 def _current(session: Session, recipient: Recipient) -> Any:

@@ -37,16 +37,17 @@ def arrived(value: Any, recipient: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def added(value: Any, recipient: str, runway_task_id: str) -> dict[str, str]:
+def added(value: Any, recipient: str, runway_task_id: str, *, most: int = MOST) -> dict[str, str]:
     """
     Return what is to be kept after a further arrival.
 
     :param value: What is kept so far.
     :param recipient: The recipient's name.
     :param runway_task_id: The Runway task ID that arrived.
+    :param most: How many are kept, the newest.
     """
     others = [(name, found) for name, found in _kept(value).items() if name != recipient]
-    return dict([*others[-(MOST - 1) :], (recipient, runway_task_id)])
+    return dict([*others[-(most - 1) :], (recipient, runway_task_id)])
 
 
 def _kept(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_runway.triggers import arrivals
+from airflow_provider_runway.triggers.board import Board
 
 #: Seconds between two looks once a video should long be done.
 SAFETY_INTERVAL = 180.0
@@ -32,6 +33,7 @@ class Calls:
     :param long_done_at: When the video should long be done, in epoch seconds.
     :param every: Seconds between two looks after that.
     :param end_time: The wait's deadline, in epoch seconds.
+    :param board: Where arrivals are posted, where no call wakes the task.
     """
 
     ti: Any
@@ -42,6 +44,7 @@ class Calls:
     long_done_at: float
     every: float
     end_time: float
+    board: Board | None = None
     _has_arrived: bool = field(default=False, init=False)
     _guard_is_over: bool = field(default=False, init=False)
     _looked: bool = field(default=False, init=False)
@@ -55,14 +58,18 @@ class Calls:
         if self._has_arrived or _MISSED.get(self.conn_id, 0) >= _MOST_MISSED:
             return False
         try:
-            if not self._guard_is_over:
+            if self.board is None and not self._guard_is_over:
                 # A little later than who wakes, so that no call falls between the two.
                 await _sleep_until(min(self.may_wake_from + 1.0, self.end_time))
                 self._guard_is_over = True
                 if await self._arrived():
                     return True
-            target = time.time() + self.every if self._looked else self.long_done_at
-            await _sleep_until(min(target, self.end_time))
+            target = min(time.time() + self.every if self._looked else self.long_done_at, self.end_time)
+            if self.board is None:
+                await _sleep_until(target)
+            elif await self.board.wait_for(self.recipient, target) == self.runway_task_id:
+                self._has_arrived = True
+                return True
         except asyncio.CancelledError:
             # Woken, most likely: calls do arrive.
             _MISSED.pop(self.conn_id, None)

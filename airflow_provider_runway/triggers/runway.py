@@ -20,6 +20,7 @@ from airflow_provider_runway.exceptions import (
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
 from airflow_provider_runway.triggers import calls
+from airflow_provider_runway.triggers.board import board_of
 from airflow_provider_runway.triggers.calls import SAFETY_INTERVAL, Calls
 from airflow_provider_runway.triggers.results import RETURN_KEY, SENSOR_KEYS, result_of
 from airflow_provider_runway.waiting.ending import (
@@ -188,6 +189,7 @@ class RunwayTaskTrigger(BaseTrigger):
                 long_done_at=self.started_at + long_done(self.kind) / poller.speed,
                 every=SAFETY_INTERVAL / poller.speed,
                 end_time=self.end_time,
+                board=board_of(self.runway_conn_id) if session.settings.callback_wake == "trigger" else None,
             )
         while True:
             await self._pause(poller)

@@ -80,6 +80,10 @@ def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) ->
             "runway_default": simulators.quick.connection,
             "runway_with_keys": keys,
             "runway_called": {**keys, "extra": {**keys["extra"], "speed": 4}},
+            "runway_called_in_trigger": {
+                **keys,
+                "extra": {**keys["extra"], "speed": 4, "callback_wake": "trigger"},
+            },
         },
         config={
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",

@@ -101,6 +101,15 @@ def test_a_call_wakes_the_task_and_one_look_is_enough(start: Callable[..., Calle
     assert worker_starts(run, "video") == 2
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="this Airflow ends every task in a worker")
+def test_a_trigger_that_reads_of_the_call_ends_the_task_itself(start: Callable[..., Called]) -> None:
+    run = start("called_in_trigger")
+    run.assert_success()
+    assert run.callbacks()[0]["status"] == 200
+    assert run.lookups() == 1
+    assert worker_starts(run, "video") == 1
+
+
 def test_a_call_that_comes_before_the_guard_is_over_is_kept(start: Callable[..., Called]) -> None:
     run = start("called_generate", {"kind": "callback_early"})
     run.assert_success()

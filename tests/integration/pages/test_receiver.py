@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
+from airflow.models.variable import Variable
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
@@ -195,6 +196,22 @@ def test_a_deferred_task_of_somebody_else_is_left_alone(
         session.execute(update(Trigger).values(classpath="other.Trigger").where(Trigger.classpath == TRIGGER))
     assert caller.post(task.path(), json=body()).status_code == 200
     assert task.state == "deferred"
+
+
+def test_where_triggers_read_what_arrives_nobody_is_woken(
+    caller: TestClient, history: History, dag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn_id = f"runway_posted_{uuid4().hex[:6]}"
+    connection = {"conn_type": "runway", "password": KEY, "extra": {"callback_wake": "trigger"}}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+    tasks = [Task(history, dag), Task(history, dag, "generate_2")]
+    for task in tasks:
+        assert caller.post(task.path(conn_id), json=body()).status_code == 200
+        assert (task.kept, task.state) == ("made", "deferred")
+    with create_session() as session:
+        row = session.scalar(select(Variable).where(Variable.key == f"runway_callbacks_{conn_id}"))
+        posted = json.loads(row.get_val())
+    assert posted == {task.recipient.name: "made" for task in tasks}
 
 
 @pytest.mark.parametrize("path", ["/", "/runway_called", "/runway_called/", "/runway_called/x/y"])

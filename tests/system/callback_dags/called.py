@@ -24,6 +24,11 @@ ALEPH = {"prompt": "{{ params.prompt }}", "video_url": "https://example.com/a.mp
 with DAG("called_generate", schedule=None, params={"prompt": ""}):
     RunwayGenerateOperator(task_id="video", prompt="{{ params.prompt }}", wait_for_completion=True, **COMMON)
 
+with DAG("called_in_trigger", schedule=None, params={"prompt": ""}):
+    RunwayAlephOperator(
+        task_id="video", wait_for_completion=True, **{**ALEPH, "runway_conn_id": "runway_called_in_trigger"}
+    )
+
 with DAG("called_aleph", schedule=None, params={"prompt": ""}):
     RunwayAlephOperator(task_id="video", wait_for_completion=True, **ALEPH)
 
