@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import in_airflow, parsing, storing, waiting
+from benchmarks import calling, in_airflow, parsing, storing, waiting
 from benchmarks.processes import REPOSITORY
 from benchmarks.tables import Found, table
 from tests.harness.documents import write_between
@@ -81,6 +81,12 @@ def parts(*, quick: bool) -> list[Part]:
                 videos=3 if quick else 200, patience=200.0 if quick else 900.0, keep=keep
             ),
         ),
+        Part(
+            "callbacks",
+            lambda keep: calling.run(
+                videos=12 if quick else 200, patience=300.0 if quick else 900.0, keep=keep
+            ),
+        ),
     ]
 
 
@@ -138,6 +144,15 @@ def summary(facts: dict[str, str]) -> str:
             ", ".join(fact(f"{way.title}, starts") for way in in_airflow.WAYS[:3]),
             f"`HttpSensor`: {fact(f'{in_airflow.PEER}, starts')} deferrable, "
             f"{fact(f'{in_airflow.PEER_RESCHEDULE}, starts')} rescheduled",
+        ],
+        [
+            "from the end at kie.ai to the task's, median, and look-ups: with callbacks",
+            f"{fact(f'{calling.CALLED}, over')}, and {fact(f'{calling.CALLED}, look-ups')}",
+            "looks alone, default schedule and every 5 s: "
+            + "; ".join(
+                f"{fact(f'{title}, over')}, and {fact(f'{title}, look-ups')}"
+                for title in (calling.DEFAULT, calling.FIXED)
+            ),
         ],
         [
             "worker starts, and seconds of a worker, from a prompt to a file: one task, three tasks",

@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -187,6 +188,15 @@ def workers(airflow: LocalAirflow, began: int) -> tuple[int, float]:
             elif found[2] in running:
                 held += moment - running.pop(found[2])
     return starts, held
+
+
+def starts_by_instance(airflow: LocalAirflow, began: int) -> Counter[str]:
+    """Return how many worker processes began each task instance since, by its ID."""
+    with airflow.processes.log_file("api-server").open("rb") as log:
+        log.seek(began)
+        text = log.read().decode("utf-8", "replace")
+    found = map(_REQUEST.search, text.splitlines())
+    return Counter(request[2] for request in found if request and request[3] == "run")
 
 
 def _delays(airflow: LocalAirflow, dag_id: str, run_id: str, way: Way, tasks: list[Task]) -> list[float]:

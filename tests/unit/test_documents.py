@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import storing
+from benchmarks import calling, storing
 from benchmarks.__main__ import parts, session, summary
 from benchmarks.in_airflow import WAYS
 from benchmarks.parsing import IMPORTS
@@ -79,5 +79,7 @@ def test_the_summary_asks_for_facts_that_the_parts_have() -> None:
     known |= {f"{who}, {what}" for who in ("ours", "fixed") for what in ("looks", "delay")}
     for way in storing.WAYS:
         known |= storing.facts_of([way.title, *storing.HEAD[1:]]).keys()
+    for side in calling.SIDES:
+        known |= calling.facts_of([side.title, *calling.HEAD[1:]]).keys()
     assert set(asked) <= known
     assert found.text.count("\n| ") == len(ENTRIES) + 2
