@@ -179,10 +179,12 @@ class RunwayTaskTrigger(BaseTrigger):
     async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
         last = LastAnswer()
         poller.speed = session.settings.speed
-        if self.recipient is not None and self._calls is None and self.task_instance is not None:
+        # An interval that somebody has chosen is kept to.
+        expects = self.recipient is not None and self.poll_interval is None
+        if expects and self._calls is None and self.task_instance is not None:
             self._calls = Calls(
                 self.task_instance,
-                self.recipient,
+                self.recipient or "",
                 conn_id=self.runway_conn_id,
                 runway_task_id=self.runway_task_id,
                 may_wake_from=(self.deferred_at or self._made_at) + RESUME_GUARD,

@@ -99,6 +99,11 @@ def test_a_call_wakes_the_task_and_one_look_is_enough(start: Callable[..., Calle
     assert run.xcoms("video")["runway_task_id"] == creation["task_id"]
     # One to submit, one that was woken.
     assert worker_starts(run, "video") == 2
+    # Airflow tells a trigger whose task was woken as if a person had ended it.
+    folder = run.airflow.log_folder / f"dag_id={run.dag_id}" / f"run_id={run.run_id}"
+    logs = "".join(file.read_text(errors="replace") for file in folder.rglob("*.log*"))
+    assert "Submitted Runway task" in logs
+    assert "cannot cancel" not in logs
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 3), reason="this Airflow ends every task in a worker")

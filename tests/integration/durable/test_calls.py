@@ -93,9 +93,20 @@ def test_an_airflow_without_an_address_says_so(
     assert runway_simulator.creations == []
 
 
-def test_a_lost_answer_comes_back(life: Callable[..., Life], runway_simulator: Simulator) -> None:
-    runway_simulator.add_fault("drop_after", CREATION)
-    task = life(**DEFERRED)
+@pytest.mark.parametrize("api", ["dedicated", "market"])
+@pytest.mark.parametrize("prompt", ["A lighthouse", ' "Ünïcode" & <b>\n\n  two lines '])
+def test_a_lost_answer_comes_back(
+    api: str,
+    prompt: str,
+    life: Callable[..., Life],
+    runway_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_RUNWAY_DEFAULT"])
+    connection["extra"]["api"] = api
+    monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
+    runway_simulator.add_fault("drop_after", "/api/v1/", method="POST")
+    task = life(prompt=prompt, **DEFERRED)
     recipient = lost(task)
     made = runway_simulator.creations[0]["task_id"]
     call(task, recipient, made)
