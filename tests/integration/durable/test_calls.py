@@ -239,6 +239,7 @@ def test_a_call_before_the_deferral_is_looked_at(
 
 
 def test_a_call_for_nothing_lets_it_wait_on(life: Callable[..., Life], runway_simulator: Simulator) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
     task = life(**DEFERRED)
     assert task.run() is None
     before = task.deferral.trigger.serialize()[1]  # type: ignore[union-attr]
