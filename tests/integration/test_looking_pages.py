@@ -379,7 +379,7 @@ def test_hundreds_of_videos_come_in_pages_as_one_scrolls(tell: Callable[[Story],
         at_first = len(server.asked)
         assert at_first <= 3
         script = "scrollTo(0, 1e9), document.querySelectorAll('.card').length === 500"
-        await browser.wait_for(script)
+        await browser.wait_for(script, timeout=240)
         assert sorted(int(query["offset"]) for query in server.asked) == list(range(0, 500, 24))
         assert {query["limit"] for query in server.asked} == {"24"}
         shown = await browser.evaluate(
