@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from airflow.sdk.exceptions import TaskDeferred as TaskDeferred
     from airflow.sdk.log import mask_secret as mask_secret
     from airflow.sdk.observability.stats import Stats as Stats
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
 
 #: Where each name is, from which version on; the newest first. Older modules of Airflow 3 still answer, but
 #: warn that they are deprecated.
@@ -98,6 +99,11 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
     "handle_event_submit": (((3, 0), "airflow.models.trigger"),),
     # Airflow 2 calls assets datasets.
     "Asset": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:Dataset")),
+    # Airflow 2 has no watchers of assets, but its import of them must not fail.
+    "BaseEventTrigger": (
+        ((3, 0), "airflow.triggers.base"),
+        ((2, 11), "airflow.triggers.base:BaseTrigger"),
+    ),
     # Moved out of the core with the other standard operators.
     "DateTimeTrigger": (
         ((3, 0), "airflow.providers.standard.triggers.temporal"),

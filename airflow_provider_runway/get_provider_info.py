@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_runway.triggers.runway",
                     "airflow_provider_runway.triggers.lost_answer",
+                    "airflow_provider_runway.assets.finished",
                 ],
             }
         ],

@@ -1,0 +1,1 @@
+"""Assets: events for teams that schedule DAGs by them."""
