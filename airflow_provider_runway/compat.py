@@ -26,6 +26,7 @@ READS_FORM_FROM_PROVIDER_INFO = AIRFLOW >= (3, 2)
 HAS_TABS = AIRFLOW >= (3, 1)
 
 if TYPE_CHECKING:
+    from airflow.assets.manager import asset_manager as asset_manager
     from airflow.models.trigger import handle_event_submit as handle_event_submit
     from airflow.models.xcom import XComModel as XComModel
     from airflow.plugins_manager import AirflowPlugin as AirflowPlugin
@@ -95,8 +96,9 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
     "AirflowPlugin": (((3, 2), "airflow.sdk.plugins_manager"), ((2, 11), "airflow.plugins_manager")),
     # The table of XComs, beside what reads them for a task.
     "XComModel": (((3, 0), "airflow.models.xcom"), ((2, 11), "airflow.models.xcom:BaseXCom")),
-    # What resumes a deferred task: no public one, so it may go.
+    # What resumes a deferred task, and what emits asset events: no public ones, so they may go.
     "handle_event_submit": (((3, 0), "airflow.models.trigger"),),
+    "asset_manager": (((3, 0), "airflow.assets.manager"),),
     # Airflow 2 calls assets datasets.
     "Asset": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:Dataset")),
     # Airflow 2 has no watchers of assets, but its import of them must not fail.
@@ -113,7 +115,7 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
 
 
 #: Names without which everything else works.
-_MAY_BE_MISSING = ("handle_event_submit",)
+_MAY_BE_MISSING = ("handle_event_submit", "asset_manager")
 
 
 def __getattr__(name: str) -> Any:

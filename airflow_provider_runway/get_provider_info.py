@@ -74,6 +74,17 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "True",
                     },
+                    "callback_asset": {
+                        "description": (
+                            "The name or the URI of an asset: each callback of kie.ai is an event of it, so "
+                            "that DAGs which are scheduled by it start when a video has ended. Its `extra` "
+                            "has the Runway task ID, and the DAG, run and task that submitted. Needs 3.1."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "runway-videos://finished",
+                        "default": "",
+                    },
                     "video_roots": {
                         "description": (
                             "From where the API server plays stored videos in these tabs: folders, or URIs "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.compat import HAS_TASK_STATE_STORE, XComModel, handle_event_submit
 from airflow_provider_runway.links import xcoms
+from airflow_provider_runway.plugins import events
 from airflow_provider_runway.triggers import arrivals
 from airflow_provider_runway.triggers.board import MOST, key_of
 from airflow_provider_runway.waiting.ending import RESUME_GUARD
@@ -42,30 +43,38 @@ _RETENTION = timedelta(days=15)
 
 def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None) -> bool:
     """
-    Keep an arrival, and wake the tasks that wait for this Runway task. Blocks; when it returns, it is stored.
+    Keep an arrival, emit its event, and wake the tasks that wait for this Runway task. Blocks; when it
+    returns, it is stored.
 
     :param recipient: Which submission it is about.
     :param runway_task_id: The Runway task ID that kie.ai names.
     :param board: The ID of the connection for whose triggers it is posted, instead of waking anybody.
-    :return: Whether it was kept: not where there is no such task any more, where it has ended, or where the
-        submission is known to have made another Runway task.
+    :return: Whether it was kept: not where there is no such task any more, where it has ended (unless
+        callbacks are events: then it tells that there has been one), or where the submission is known to have
+        made another Runway task.
     """
     from airflow.utils.session import create_session
 
     with create_session(scoped=False) as session:
         ti = _current(session, recipient)
-        if ti is None or not _is_its_own(session, ti, recipient, runway_task_id):
+        if ti is None:
             return False
-        goes_on = ti.state in _GOING_ON
-        if goes_on:
-            _keep(session, ti, recipient, runway_task_id)
+        is_known = _is_known(session, ti, recipient, runway_task_id)
+        if is_known is None:
+            return False
+        is_event = bool(events.callback_asset())
+        keeps = ti.state in _GOING_ON or is_event
+        before = _keep(session, ti, recipient, runway_task_id) if keeps else None
+        # Whatever may have been named for a lost answer, it is no event twice.
+        if is_event and before != runway_task_id and (is_known or before is None):
+            events.emit(session, ti, runway_task_id)
         if board is not None and _is_read_by_trigger(session, ti):
             _post(session, board, recipient, runway_task_id)
-            return goes_on
+            return keeps
         _wake(session, ti, runway_task_id)
         for sensor in _sensors(session, ti):
             _wake(session, sensor, runway_task_id, upstream=ti.task_id)
-        return goes_on
+        return keeps
 
 
 def _is_read_by_trigger(session: Session, ti: Any) -> bool:
@@ -118,12 +127,17 @@ def _current(session: Session, recipient: Recipient) -> Any:
     return session.scalar(query.with_for_update(of=TI))
 
 
-def _is_its_own(session: Session, ti: Any, recipient: Recipient, runway_task_id: str) -> bool:
-    """Whether the submission is the task's latest, and has made that Runway task or may have."""
+def _is_known(session: Session, ti: Any, recipient: Recipient, runway_task_id: str) -> bool | None:
+    """
+    Whether the submission is known to have made that Runway task, or may have; ``None`` where it has made
+    another, or is not the task's latest.
+    """
     record = _state(session, ti, _SUBMISSION)
     if record is not None:
-        same = record.get("recipient") == recipient.name
-        return same and record.get("runway_task_id") in (None, runway_task_id)
+        made = record.get("runway_task_id")
+        if record.get("recipient") != recipient.name or made not in (None, runway_task_id):
+            return None
+        return made is not None
     # Without a store, what the task says of itself is all there is.
     own = xcoms.read(
         session,
@@ -133,10 +147,13 @@ def _is_its_own(session: Session, ti: Any, recipient: Recipient, runway_task_id:
         task_ids=[ti.task_id],
         map_indexes=[ti.map_index],
     )
-    return all(value == runway_task_id for *_, value, _ in own) if own else ti.state in _GOING_ON
+    if own:
+        return True if all(value == runway_task_id for *_, value, _ in own) else None
+    return False if ti.state in _GOING_ON else None
 
 
-def _keep(session: Session, ti: Any, recipient: Recipient, runway_task_id: str) -> None:
+def _keep(session: Session, ti: Any, recipient: Recipient, runway_task_id: str) -> str | None:
+    """Keep an arrival, and return what had arrived there before."""
     of = {"dag_id": ti.dag_id, "run_id": ti.run_id}
     found = xcoms.read(session, (arrivals.KEY,), **of, task_ids=[ti.task_id], map_indexes=[ti.map_index])
     before = found[0][3] if found else _state(session, ti, arrivals.KEY)
@@ -152,6 +169,7 @@ def _keep(session: Session, ti: Any, recipient: Recipient, runway_task_id: str) 
             expires_at=datetime.now(timezone.utc) + _RETENTION,
             session=session,
         )
+    return arrivals.arrived(before, recipient.name)
 
 
 def _set(session: Session, ti: Any, value: dict[str, str]) -> None:
