@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 #: on, and a second event for a paid video is better than none.
 SETTLES_IN = 5.0
 
+#: Seconds between two events: Airflow starts a run for what was there when the first was queued, and what
+#: comes before it does so can be left to the next one.
+APART = 3.0
+
 #: Seconds until the next try where the connection, and not a video, is what is wrong.
 _CONNECTION_PAUSE = 60.0
 
@@ -110,7 +114,8 @@ class RunwayFinishedTrigger(BaseEventTrigger):
 
     A file is removed once its event has been handed on, and whoever removes it before calls the watch off. So
     an ID fires once, however often the triggerer restarts; where it stops in the few seconds between the two,
-    the event comes again: what starts by it should not mind.
+    the event comes again: what starts by it should not mind. Events are 3 seconds apart, since Airflow can
+    leave what comes sooner after another to the next run of a DAG.
 
     :param path: The folder of :func:`watch_task`, of this trigger alone, which the workers and the triggerer
         share: a local path or a URI for Airflow's ``ObjectStoragePath``.
@@ -149,15 +154,20 @@ class RunwayFinishedTrigger(BaseEventTrigger):
         """Look after the folder for ever, and fire an event for each Runway task that ends."""
         waits: dict[str, asyncio.Task[dict[str, Any]]] = {}
         fired: dict[str, float] = {}
+        last_event = -APART
         try:
             while True:
                 await self._scan(waits, fired)
                 next_scan = time.monotonic() + max(1.0, self.scan_interval)
                 while (left := next_scan - time.monotonic()) > 0:
-                    for name in await _first_done(waits, left):
-                        fired[name] = time.monotonic()
-                        next_scan = min(next_scan, fired[name] + SETTLES_IN)
-                        yield TriggerEvent(waits.pop(name).result())
+                    done = await _first_done(waits, left)
+                    pause = last_event + APART - time.monotonic()
+                    if done and pause > 0:
+                        await asyncio.sleep(min(pause, left))
+                    elif done:
+                        last_event = fired[done[0]] = time.monotonic()
+                        next_scan = min(next_scan, last_event + SETTLES_IN)
+                        yield TriggerEvent(waits.pop(done[0]).result())
         finally:
             for wait in waits.values():
                 wait.cancel()

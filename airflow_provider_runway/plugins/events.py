@@ -7,6 +7,9 @@ callback, an event carries no result: whoever starts by it looks the Runway task
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.compat import asset_manager, conf
@@ -52,9 +55,32 @@ def emit(session: Session, ti: Any, runway_task_id: str) -> bool:
         **{name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")},
         **_model(session, ti),
     }
-    event = asset_manager.register_asset_change(task_instance=ti, asset=asset, extra=extra, session=session)
+    with _in_the_next_run(session, asset):
+        event = asset_manager.register_asset_change(
+            task_instance=ti, asset=asset, extra=extra, session=session
+        )
     log.info("Runway task %s is an event of asset %r", runway_task_id, named)
     return event is not None
+
+
+@contextmanager
+def _in_the_next_run(session: Session, asset: Any) -> Iterator[None]:
+    """
+    Let an event that is emitted inside be of the next run of each DAG that is scheduled by the asset.
+
+    Airflow starts a run for what was there when the first event was queued, and forgets then that there was
+    another: of two videos that end within a second, the later one would wait for a third.
+    """
+    from airflow.models.asset import AssetDagRunQueue, AssetModel
+    from sqlalchemy import select, update
+
+    # Nobody else queues or takes what is queued meanwhile; Airflow passes over what is locked.
+    lock = select(AssetModel.id).where(AssetModel.id == asset.id)
+    session.execute(lock.with_for_update(key_share=True))
+    queued = AssetDagRunQueue.asset_id == asset.id
+    session.execute(select(AssetDagRunQueue.target_dag_id).where(queued).with_for_update())
+    yield
+    session.execute(update(AssetDagRunQueue).where(queued).values(created_at=datetime.now(timezone.utc)))
 
 
 def _defined(session: Session, named: str) -> Any:
@@ -62,8 +88,9 @@ def _defined(session: Session, named: str) -> Any:
     from airflow.models.asset import AssetModel
     from sqlalchemy import select
 
-    for column in (AssetModel.name, AssetModel.uri):
-        asset = session.scalar(select(AssetModel).where(column == named, AssetModel.active.has()).limit(1))
+    # Airflow gives a URI without a path a slash.
+    for is_it in (AssetModel.name == named, AssetModel.uri.in_((named, f"{named}/"))):
+        asset = session.scalar(select(AssetModel).where(is_it, AssetModel.active.has()).limit(1))
         if asset is not None:
             return asset
     return None

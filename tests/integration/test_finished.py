@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ Watch = Callable[..., str]
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finished, "SETTLES_IN", 0.1)
+    monkeypatch.setattr(finished, "APART", 0)
 
 
 @pytest.fixture
@@ -144,6 +146,23 @@ def test_an_event_that_may_not_have_been_handed_on_comes_again(
             return str((await event())["runway_task_id"])
 
     assert [asyncio.run(once()), asyncio.run(once())] == [noted, noted]
+
+
+def test_events_keep_apart(folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finished, "APART", 0.4)
+    for _ in range(3):
+        watch()
+
+    async def times() -> list[float]:
+        async with watching(folder) as event:
+            found = []
+            for _ in range(3):
+                await event()
+                found.append(time.monotonic())
+            return found
+
+    found = asyncio.run(times())
+    assert min(after - before for before, after in pairwise(found)) > 0.35
 
 
 def test_all_look_ups_share_one_session(folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:

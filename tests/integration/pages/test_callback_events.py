@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.models.asset import AssetActive, AssetEvent, AssetModel
+from airflow.models.asset import AssetActive, AssetDagRunQueue, AssetEvent, AssetModel
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
@@ -31,7 +34,8 @@ class Finished:
 
     def __init__(self, *, is_used: bool = True) -> None:
         self.name = f"finished-{uuid4().hex}"
-        self.uri = f"runway-videos://{self.name}"
+        # As Airflow stores it, with a slash that nobody writes.
+        self.uri = f"runway-videos://{self.name}/"
         with create_session() as session:
             asset = AssetModel(name=self.name, uri=self.uri, group="asset", extra={})
             session.add(asset)
@@ -67,7 +71,7 @@ def caller(server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]
 def asset(history: History, monkeypatch: pytest.MonkeyPatch) -> Finished:
     """The asset whose events callbacks are."""
     asset = Finished()
-    monkeypatch.setenv("AIRFLOW__RUNWAY__CALLBACK_ASSET", asset.uri)
+    monkeypatch.setenv("AIRFLOW__RUNWAY__CALLBACK_ASSET", asset.uri.rstrip("/"))
     return asset
 
 
@@ -186,6 +190,25 @@ def test_after_a_retry_has_wiped_the_xcoms_it_is_known_still(
         session.execute(XComModel.__table__.delete().where(XComModel.dag_id == dag))
     call(caller, task)
     assert asset.named == ["made"]
+
+
+def test_a_run_that_is_about_to_start_is_for_this_event_too(
+    caller: TestClient, history: History, dag: str, asset: Finished
+) -> None:
+    with create_session() as session:
+        session.add(DagBundleModel(name=dag))
+        session.flush()
+        session.add(DagModel(dag_id=dag, bundle_name=dag))
+        session.flush()
+        then = datetime.now(timezone.utc) - timedelta(seconds=5)
+        session.add(AssetDagRunQueue(asset_id=asset.id, target_dag_id=dag, created_at=then))
+    call(caller, submitted(history, dag))
+    with create_session() as session:
+        query = select(AssetDagRunQueue.created_at).where(AssetDagRunQueue.asset_id == asset.id)
+        queued_at = session.scalar(query)
+    (event,) = asset.events
+    assert queued_at is not None
+    assert queued_at >= event.timestamp
 
 
 def test_without_an_asset_a_task_that_has_ended_keeps_nothing(
