@@ -12,17 +12,19 @@ from uuid import uuid4
 
 import pytest
 
+from tests.examples import EXAMPLES
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
-from tests.harness.processes import REPOSITORY
 
 HERE = Path(__file__).parent
-EXAMPLES = REPOSITORY / "example_dags"
 
 
 #: What no file and no log may hold.
 API_KEY = "sk-durable-71c0ffee42d00d99"
 WEBHOOK_KEY = "whsec-durable-5ca1ab1e0ddba11"
+
+#: The asset of the example that is scheduled by it.
+CALLBACK_ASSET = "runway-videos://finished"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) ->
     has.
     """
     dags = tmp_path_factory.mktemp("dags")
-    for folder in (EXAMPLES, HERE / "durable_dags", HERE / "direct_start_dags", HERE / "callback_dags"):
+    own = ("durable_dags", "direct_start_dags", "callback_dags", "event_dags")
+    for folder in (EXAMPLES, *(HERE / name for name in own)):
         shutil.copytree(folder, dags / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     story = (EXAMPLES / "complete_story.py").read_text()
     quick = story.replace('dag_id="complete_story"', 'dag_id="quick_story"').replace(
@@ -71,6 +74,7 @@ def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) ->
     assert quick.count("quick_story") == 1
     assert quick.count("poke_interval=2") == 3
     (dags / "example_dags" / "quick_story.py").write_text(quick)
+    _store_in(dags / "example_dags" / "submit_and_process.py", tmp_path_factory.mktemp("finished"))
     keys = simulators.with_keys.connection
     keys |= {"password": API_KEY, "extra": {**keys["extra"], "webhook_hmac_key": WEBHOOK_KEY}}
     with LocalAirflow(
@@ -86,11 +90,19 @@ def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) ->
             },
         },
         config={
+            "AIRFLOW__RUNWAY__CALLBACK_ASSET": CALLBACK_ASSET,
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         },
     ) as airflow:
         yield airflow
+
+
+def _store_in(file: Path, folder: Path) -> None:
+    """Let a DAG that an event starts, which gets no params, store its videos elsewhere."""
+    source, default = file.read_text(), "file:///tmp/runway-videos/finished/"
+    assert source.count(default) == source.count(CALLBACK_ASSET) == 1
+    file.write_text(source.replace(default, f"{folder}/"))
 
 
 @dataclass

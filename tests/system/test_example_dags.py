@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import requests
 
+from tests.examples import EXAMPLES, dag_ids_of
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
 from tests.harness.video import describe_video
-from tests.system.conftest import EXAMPLES, Run
+from tests.system.conftest import CALLBACK_ASSET, Run
+from tests.versions import AIRFLOW
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -90,14 +92,16 @@ def examples(
 
 def test_all_example_files_are_read_without_an_error(airflow: LocalAirflow) -> None:
     for file in EXAMPLES.glob("*.py"):
-        airflow.api.wait_for_dag(file.stem)
+        for dag_id in dag_ids_of(file):
+            airflow.api.wait_for_dag(dag_id)
     assert airflow.api.import_errors() == {}
 
 
 def test_every_example_is_run_by_a_test() -> None:
     run_here = {dag_id for dag_id, _ in RUNS.values()}
-    elsewhere = {"complete_story", "by_events", "approved_batch"}
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == run_here | elsewhere
+    elsewhere = {"complete_story", "by_events", "approved_batch", "submit_videos", "process_videos"}
+    there = {dag_id for file in EXAMPLES.glob("*.py") for dag_id in dag_ids_of(file)}
+    assert there == run_here | elsewhere
 
 
 def test_text_to_video(examples: dict[str, Example]) -> None:
@@ -130,6 +134,48 @@ def test_what_starts_by_the_event_of_a_stored_video_reads_its_manifest(examples:
     assert manifest["prompt"] == "A lighthouse in a storm, seen from the sea"
     assert manifest["runway_task_id"] == run.creation("generate")["task_id"]
     assert manifest["size"] == Path(manifest["path"]).stat().st_size
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="this Airflow cannot be called")
+def test_what_one_dag_submits_another_stores_once_kie_has_called(
+    airflow: LocalAirflow, simulator: LocalSimulator
+) -> None:
+    api = airflow.api
+    prompts = ["A heron [submitted]", "A lock gate [submitted]"]
+    # What is sent again is no further event.
+    simulator.add_fault(kind="callback_repeated", path=GENERATE, method="POST", count=2, times=3)
+    run = Run(airflow, "submit_videos", api.trigger_dag("submit_videos", {"prompts": prompts}))
+    run.assert_success()
+    made = [made for made in simulator.creations() if "[submitted]" in made["body"]["prompt"]]
+    assert sorted(creation["body"]["prompt"] for creation in made) == prompts
+    ids = {creation["task_id"] for creation in made}
+
+    def stored() -> dict[str, Path] | None:
+        """Return the files of these videos, once each has been stored and every call has come."""
+        found: dict[str, Path] = {}
+        for process in api.request("GET", "/dags/process_videos/dagRuns")["dag_runs"]:
+            run_id = process["dag_run_id"]
+            if process["state"] == "success" and process["run_after"] is not None:
+                tasks = api.task_instances("process_videos", run_id)
+                for index in (ti["map_index"] for ti in tasks if ti["task_id"] == "store"):
+                    xcoms = api.xcoms("process_videos", run_id, "store", map_index=index)
+                    if xcoms.get("runway_task_id") in ids:
+                        assert xcoms["runway_task_id"] not in found, "it was stored twice"
+                        found[xcoms["runway_task_id"]] = Path(xcoms["path"])
+        calls = [call for call in simulator.stats()["callbacks"] if call["task_id"] in ids]
+        return found if found.keys() == ids and len(calls) == 6 else None
+
+    paths = api.wait_until("the stored videos", stored, timeout=180)
+    for runway_task_id, path in paths.items():
+        assert path.name == f"{runway_task_id}.mp4"
+        assert describe_video(path)
+    calls = [call for call in simulator.stats()["callbacks"] if call["task_id"] in ids]
+    assert {call["status"] for call in calls} == {200}
+    query = {"source_dag_id": "submit_videos", "source_run_id": run.run_id}
+    events = api.request("GET", "/assets/events", params=query)["asset_events"]
+    assert {event["uri"].rstrip("/") for event in events} == {CALLBACK_ASSET}
+    assert sorted(event["extra"]["runway_task_id"] for event in events) == sorted(ids)
+    assert {event["extra"]["run_id"] for event in events} == {run.run_id}
 
 
 def test_image_to_video(examples: dict[str, Example]) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 import airflow_provider_runway
 from airflow_provider_runway import compat
+from tests.examples import EXAMPLES, dag_ids_of
 from tests.versions import AIRFLOW, DAG
 
 PACKAGE = Path(airflow_provider_runway.__file__).parent
@@ -40,6 +41,7 @@ HEAVY = [
     "airflow_provider_runway.files",
     "airflow_provider_runway.plugins.app",
     "airflow_provider_runway.plugins.receiver",
+    "airflow_provider_runway.plugins.events",
     "airflow_provider_runway.assets",
     "fastapi",
 ]
@@ -238,9 +240,6 @@ def test_every_name_of_compat_is_where_it_is_said_to_be_and_is_not_deprecated_th
     assert not [text for text in said if name in text]
 
 
-EXAMPLES = PACKAGE.parent / "example_dags"
-
-
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_every_example_can_be_read_by_this_airflow(path: Path) -> None:
     if "operators.hitl" in path.read_text(encoding="utf-8"):
@@ -248,5 +247,5 @@ def test_every_example_can_be_read_by_this_airflow(path: Path) -> None:
             "airflow.providers.standard.operators.hitl", reason="people are asked from 3.1 on"
         )
     dags = [value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)]
-    assert [dag.dag_id for dag in dags] == [path.stem]
-    assert dags[0].tasks
+    assert [dag.dag_id for dag in dags] == dag_ids_of(path)
+    assert all(dag.tasks for dag in dags)
