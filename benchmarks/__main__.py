@@ -84,7 +84,9 @@ def parts(*, quick: bool) -> list[Part]:
         Part(
             "callbacks",
             lambda keep: calling.run(
-                videos=12 if quick else 200, patience=300.0 if quick else 900.0, keep=keep
+                videos=12 if quick else 200,
+                patience=300.0 if quick else 900.0,
+                keep=keep,
             ),
         ),
     ]
