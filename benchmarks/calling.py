@@ -51,6 +51,7 @@ class Side:
 DEFAULT = "looks alone, default schedule"
 FIXED = "looks alone, every 5 s"
 CALLED = "callbacks"
+READ = "callbacks, `callback_wake: trigger`"
 TROUBLED = "callbacks, every third dropped, every fifth sent three times"
 ARRIVED, DROPPED = f"{TROUBLED}: those that came", f"{TROUBLED}: those that did not"
 
@@ -58,6 +59,7 @@ SIDES = [
     Side(DEFAULT, 'callback_url=""'),
     Side(FIXED, 'callback_url="", poll_interval=5'),
     Side(CALLED, ""),
+    Side(READ, 'runway_conn_id="runway_read"'),
     Side(TROUBLED, "", troubled=True),
 ]
 
@@ -152,10 +154,11 @@ def run(
             called = {"callback_base_url": f"http://127.0.0.1:{port}", "webhook_hmac_key": _WEBHOOK_KEY}
             connection = {**simulator.connection, "password": "benchmark-key"}
             connection["extra"] = {**connection["extra"], **called}
+            read = {**connection, "extra": {**connection["extra"], "callback_wake": "trigger"}}
             with LocalAirflow(
                 folder / "airflow",
                 dags_folder=folder / "dags",
-                connections={"runway_default": connection},
+                connections={"runway_default": connection, "runway_read": read},
                 port=port,
                 database_url=postgres.url,
             ) as airflow:
