@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: What asks for an address of this Airflow.
 AUTO = "auto"
 
+#: Seconds for which kie.ai may go on to call what did not answer.
+_MARGIN = 60.0
+
 #: Seconds between two looks whether kie.ai has called, where a worker waits for that.
 _PAUSE = 5.0
 
@@ -72,6 +75,7 @@ def address_of(
         )
     ti: Any = context["ti"]
     recipient = Recipient.of(UUID(str(ti.id)), digest)
+    arrivals.make_room(context)
     return recipient.url(base_url, settings.conn_id, settings.api_key), recipient.name
 
 
@@ -121,7 +125,7 @@ def answer_given_back(
 
 
 def _call_expected_until(submission: Submission, request: RunwayRequest, hook: RunwayHook) -> float:
-    return submission.submitted_at + long_done(request.kind) / hook.settings.speed
+    return submission.submitted_at + (long_done(request.kind) + _MARGIN) / hook.settings.speed
 
 
 def _believed(

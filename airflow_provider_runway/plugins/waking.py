@@ -156,7 +156,8 @@ def _keep(session: Session, ti: Any, recipient: Recipient, runway_task_id: str) 
     """Keep an arrival, and return what had arrived there before."""
     of = {"dag_id": ti.dag_id, "run_id": ti.run_id}
     found = xcoms.read(session, (arrivals.KEY,), **of, task_ids=[ti.task_id], map_indexes=[ti.map_index])
-    before = found[0][3] if found else _state(session, ti, arrivals.KEY)
+    # A new try begins without the XCom, and not without the state.
+    before = arrivals.kept(_state(session, ti, arrivals.KEY), found[0][3] if found else None)
     value = arrivals.added(before, recipient.name, runway_task_id)
     _set(session, ti, value)
     if HAS_TASK_STATE_STORE:

@@ -80,6 +80,30 @@ def arrival_for(context: Context, store: Any, recipient: str) -> str | None:
         return None
 
 
+def make_room(context: Context) -> None:
+    """
+    Push an XCom without arrivals, if there is none yet: before kie.ai knows an address, and because Airflow
+    logs an error where a trigger looks for an XCom that is not there. Never raises.
+
+    :param context: The Airflow context of the task that is about to submit.
+    """
+    ti: Any = context["ti"]
+    try:
+        if ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=KEY) is None:
+            ti.xcom_push(key=KEY, value={})
+    except Exception as error:
+        log.warning("No XCom for callbacks can be pushed: %s", error)
+
+
+def kept(*values: Any) -> dict[str, Any]:
+    """
+    Return all arrivals that are kept, in whichever places.
+
+    :param values: What is kept under :data:`KEY`.
+    """
+    return {name: found for value in values for name, found in _kept(value).items()}
+
+
 async def arrival_in_trigger(ti: Any, recipient: str) -> str | None:
     """
     Return the same in the triggerer, which reads XComs alone. Never raises.

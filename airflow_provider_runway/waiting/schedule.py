@@ -146,7 +146,7 @@ def long_done(kind: str | None) -> float:
 
     :param kind: The kind of task; an unknown one counts as ``generate``.
     """
-    return 1.5 * _known_beforehand(kind or "generate").latest + 60.0
+    return 1.2 * _known_beforehand(kind or "generate").latest + 20.0
 
 
 def _known_beforehand(kind: str) -> Usual:
