@@ -71,7 +71,7 @@ chaos: venv ## kill all processes of a real Airflow at random, and count charges
 chaos-short: venv ## a few minutes of the same
 	@.venv/bin/python -m tests.chaos --short $(FLAGS)
 
-benchmark: venv-benchmark ## this package beside other providers (half an hour); FLAGS=--quick for a try
+benchmark: venv-benchmark ## this package beside other providers (an hour); FLAGS=--quick for a try
 	.venv-benchmark/bin/python -m benchmarks $(FLAGS)
 
 lint: venv ## style and types
