@@ -26,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-ui-3.1 test-ui-3.2 pictures python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -83,6 +83,11 @@ format: venv ## put the code into the style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+docs: venv-docs ## build the documentation's site into docs/_build/html
+	@AIRFLOW_HOME=$(CURDIR)/.venv-docs/airflow-home AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING \
+	    .venv-docs/bin/python -m sphinx -q -b html -W --keep-going -n docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 pictures: venv ## take the docs' pictures of the pages in Airflow's UI anew (needs Chromium)
 	@.venv/bin/python -m tests.harness.pictures
 
@@ -97,6 +102,8 @@ pins: venv ## resolve the pinned packages anew
 	        --exclude-newer $${pins#*:} pyproject.toml --extra simulator --group dev $(PINS)/$${pins%:*}.in \
 	        --output-file $(PINS)/$${pins%:*}.txt || exit 1; \
 	done
+	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
+	    pyproject.toml --extra simulator $(PINS)/docs.in --output-file $(PINS)/docs.txt
 	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
 	    --resolution lowest-direct --exclude-newer 2025-05-20 \
 	    pyproject.toml --extra simulator $(PINS)/lowest.in --output-file $(PINS)/lowest.txt
@@ -117,11 +124,14 @@ venv-lowest:
 python-2.11:
 	@$(PYTHON_2.11) $(PINS)/install.py --check $(PINS)/airflow-2.11.txt
 
+venv-docs:
+	@$(PYTHON) $(PINS)/install.py .venv-docs $(PINS)/docs.txt
+
 venv-benchmark:
 	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt
 
 clean: ## remove everything that these commands have made
-	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark; do \
+	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
-	rm -rf .demo .chaos .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/reference .demo .chaos .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis

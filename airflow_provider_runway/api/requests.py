@@ -63,7 +63,7 @@ class GenerateVideo:
 
     @property
     def price(self) -> float | None:
-        """What it costs in credits, by :data:`PRICES`."""
+        """What it costs in credits, by ``PRICES``."""
         return PRICES.get(self.kind)
 
     def __post_init__(self) -> None:
@@ -149,7 +149,7 @@ class GenerateAlephVideo:
 
     @property
     def price(self) -> float | None:
-        """What it costs in credits, by :data:`PRICES`."""
+        """What it costs in credits, by ``PRICES``."""
         return PRICES.get(self.kind)
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ PYTHONS = {
     "airflow-2.11.txt": ((3, 11), (3, 13)),
     "lowest.txt": ((3, 11), (3, 13)),
     "benchmark.txt": ((3, 11), (3, 15)),
+    "docs.txt": ((3, 11), (3, 15)),
 }
 # What would make pip install somewhere else or uncompiled, or Python see packages that are not pinned.
 LEAKING = (
