@@ -71,9 +71,11 @@ def trigger_args(
         or not can_end(sensor)
         or sensor.get_closest_mapped_task_group() is not None
     )
+    if needs_worker:
+        return None
     upstream = _upstream(runway_task_id)
     told = [runway_conn_id, model, *([] if upstream else [runway_task_id])]
-    if needs_worker or not all(isinstance(value, str) and "{" not in value for value in told):
+    if not all(isinstance(value, str) and "{" not in value for value in told):
         return None
     from airflow.triggers.base import StartTriggerArgs
 
