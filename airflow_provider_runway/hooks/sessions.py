@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from airflow_provider_runway.hooks import bodies
 from airflow_provider_runway.hooks.connection import USER_AGENT, RunwaySettings
 from airflow_provider_runway.hooks.pacing import Pacer
 from airflow_provider_runway.hooks.transport import hint
+
+log = logging.getLogger(__name__)
 
 #: Open connections to the API from one event loop.
 MAX_CONNECTIONS = 50
@@ -202,7 +205,8 @@ async def is_outdated(session: RunwaySession, load: Callable[[str], RunwaySettin
     try:
         if await sync_to_async(load, thread_sensitive=False)(conn_id) == session.settings:
             return False
-    except Exception:
+    except Exception as error:
+        log.debug("Connection %r cannot be read anew: %s", conn_id, error)
         return False
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
     entry = sessions.get(conn_id)

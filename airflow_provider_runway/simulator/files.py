@@ -138,9 +138,9 @@ async def _read_form(request: web.Request, received: Path) -> dict[str, str]:
                 fields[part.name] = await part.text()
                 continue
             fields["file"] = Path(part.filename or "").name or "file"
-            with received.open("wb") as stream:
+            with await asyncio.to_thread(received.open, "wb") as stream:
                 while chunk := await part.read_chunk(_CHUNK):
-                    stream.write(chunk)
+                    await asyncio.to_thread(stream.write, chunk)
     # What aiohttp raises for a missing boundary, broken headers, a wrong encoding and an early end.
     except (ValueError, LookupError, RuntimeError, HttpProcessingError):
         raise Refused(400, "The request body is not valid multipart/form-data") from None
