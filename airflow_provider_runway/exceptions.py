@@ -6,18 +6,24 @@ once instead of spending its retries (and, for a submission, perhaps money) on i
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from airflow_provider_runway import DOCS_URL
 from airflow_provider_runway.compat import AirflowException, AirflowFailException
 from airflow_provider_runway.compat import AirflowSensorTimeout as _AirflowSensorTimeout
 
 #: Where kie.ai shows its customers what became of each task.
 LOGS_URL = "https://kie.ai/logs"
 
+#: The page with an entry for each class of this module, under its name.
+_ENTRIES = f"{DOCS_URL}errors.html#"
+_REFERENCE = re.compile(rf" ?More: {re.escape(_ENTRIES)}\w+")
+
 
 class RunwayError(AirflowException):
     """
-    Base of all errors of this package.
+    Base of all errors of this package. The text of each ends with the address of its entry in the docs.
 
     :param message: What was asked, what happened, whether credits were spent, and what to do.
     :param code: The code that kie.ai answered with (an HTTP status where it sent no envelope), if any.
@@ -40,10 +46,25 @@ class RunwayError(AirflowException):
         runway_task_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        # What is told again, as part of another error's text, does not bring its own address along.
+        super().__init__(_REFERENCE.sub("", message))
         self.code = code
         self.runway_task_id = runway_task_id
         self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{_closed(self.message)} More: {self.entry()}" if self.message else ""
+
+    @property
+    def message(self) -> str:
+        """The text without the address at its end: for what goes on behind it, and for another error."""
+        return str(self.args[0]) if self.args else ""
+
+    @classmethod
+    def entry(cls) -> str:
+        """Return the address of this error's entry in the docs: what it means, and what to do."""
+        documented = next(kind for kind in cls.__mro__ if kind.__module__ == __name__)
+        return f"{_ENTRIES}{documented.__name__.lower()}"
 
     def explain(self, *, after: str = "", runway_task_id: str | None = None) -> RunwayError:
         """
@@ -52,8 +73,7 @@ class RunwayError(AirflowException):
         :param after: Whole sentences: what was asked, what was charged, what to do.
         :param runway_task_id: The Runway task it is about.
         """
-        said = str(self)
-        self.args = (f"{said if said.endswith('.') else said + '.'} {after}".strip(),)
+        self.args = (f"{_closed(self.message)} {after}".strip(),)
         self.runway_task_id = self.runway_task_id or runway_task_id
         return self
 
@@ -61,7 +81,7 @@ class RunwayError(AirflowException):
         """Return the error as plain data for a trigger's event; :func:`error_from_dict` reads it back."""
         return {
             "error": type(self).__name__,
-            "message": str(self),
+            "message": self.message,
             "code": self.code,
             "runway_task_id": self.runway_task_id,
             "retry_after": self.retry_after,
@@ -221,6 +241,10 @@ def error_from_dict(data: dict[str, Any]) -> RunwayError:
     if issubclass(cls, RunwayTaskFailedError):
         details |= {key: data.get(key) for key in ("error_code", "error_message")}
     return cls(str(data.get("message") or ""), **details)
+
+
+def _closed(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _all_kinds(cls: type[RunwayError]) -> list[type[RunwayError]]:

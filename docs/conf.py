@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from airflow_provider_runway import __version__  # noqa: E402
+from airflow_provider_runway import DOCS_URL, __version__  # noqa: E402
 from tests import reference  # noqa: E402
 
 project = "Runway for Apache Airflow"
@@ -24,7 +24,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_show_sourcelink = False
-html_baseurl = "https://airflow-provider-runway.readthedocs.io/en/stable/"
+html_baseurl = DOCS_URL
 
 # The pages are plain Markdown, whose links to headings are those of a code host.
 myst_heading_anchors = 4

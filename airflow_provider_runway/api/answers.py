@@ -133,7 +133,7 @@ def read_task(
         data = read_envelope(status, body, retry_after=retry_after, is_lookup=True)
     except RunwayTaskNotFoundError as error:
         # The market routes answer 422 "recordInfo is null" for an unknown ID, and just after a creation.
-        raise not_found(runway_task_id, f"it answered {error}") from error
+        raise not_found(runway_task_id, f"it answered {error.message}") from error
     if data in (None, {}, "", "null", "{}"):
         raise not_found(runway_task_id, "it answered without data")
     record = values.mapping(data)

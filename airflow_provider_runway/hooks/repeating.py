@@ -37,11 +37,9 @@ def policy(
         return (retry_state.seconds_since_start or 0.0) + pause(retry_state) >= patience
 
     def say(retry_state: tenacity.RetryCallState) -> None:
-        log(
-            "%s Trying again in %.0f s.",
-            retry_state.outcome.exception() if retry_state.outcome else "",
-            pause(retry_state),
-        )
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        reason = error.message if isinstance(error, RunwayError) else ""
+        log("%s Trying again in %.0f s.", reason, pause(retry_state))
 
     return {
         "retry": tenacity.retry_if_exception(lambda e: isinstance(e, RunwayError) and may_repeat(e)),

@@ -243,7 +243,7 @@ def submit(
                     refusals=refusals,
                     unknown=unknown,
                 )
-            operator.log.info("%s Trying again in %.0f s.", error, pause)
+            operator.log.info("%s Trying again in %.0f s.", error.message, pause)
         else:
             operator.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
             submission = journal.accepted(submission, runway_task_id)
@@ -282,7 +282,7 @@ def bounded(operator: PayingOperator, context: Context) -> Iterator[None]:
         if count < operator.resubmissions:
             raise
         raise RunwayResubmissionsError(
-            str(error),
+            error.message,
             error_code=error.error_code,
             error_message=error.error_message,
             runway_task_id=error.runway_task_id,

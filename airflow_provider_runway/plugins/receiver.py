@@ -116,7 +116,7 @@ class Receiver:
             callback = read_callback(body, headers=headers, webhook_hmac_key=settings.webhook_hmac_key)
         except RunwayCallbackError as error:
             log.info("A callback at a genuine address was refused: %s", error)
-            raise _RefusedError(401 if "X-Webhook" in str(error) else 400) from error
+            raise _RefusedError(401 if "X-Webhook" in error.message else 400) from error
         await self._hand_on(recipient, callback.runway_task_id, settings)
 
     async def _hand_on(

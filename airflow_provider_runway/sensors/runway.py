@@ -225,7 +225,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         try:
             task: RunwayTask = end.result()
         except RunwayTimeoutError as error:
-            raise RunwaySensorTimeoutError(str(error), runway_task_id=self.runway_task_id) from None
+            raise RunwaySensorTimeoutError(error.message, runway_task_id=self.runway_task_id) from None
         results.push_result(context, task)
         return task.video_url
 

@@ -70,7 +70,7 @@ def defer(
     )
 
 
-def pause(operator: BaseOperator, delay: float, reason: Exception, **kwargs: Any) -> None:
+def pause(operator: BaseOperator, delay: float, reason: RunwayError, **kwargs: Any) -> None:
     """
     Give the worker back for a while; the task goes on in ``submit_again``.
 
@@ -84,7 +84,7 @@ def pause(operator: BaseOperator, delay: float, reason: Exception, **kwargs: Any
     if delay < RESUME_GUARD:
         # Added, since what was refused together must not come back together.
         delay += RESUME_GUARD
-    operator.log.info("%s Trying again in %.0f s.", reason, delay)
+    operator.log.info("%s Trying again in %.0f s.", reason.message, delay)
     operator.defer(
         trigger=DateTimeTrigger(datetime.now(timezone.utc) + timedelta(seconds=delay)),
         method_name="submit_again",

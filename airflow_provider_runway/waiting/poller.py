@@ -168,7 +168,9 @@ class Poller:
             return WaitEnd(error=error)
         if (type(error), error.code) not in self._told and not unknown_id:
             self._told.add((type(error), error.code))
-            self.news = f"Runway task {self.runway_task_id} cannot be looked up, still trying: {error}"
+            self.news = (
+                f"Runway task {self.runway_task_id} cannot be looked up, still trying: {error.message}"
+            )
         self.failures += 1
         self._last_error = error
         return self._timeout(None) if now >= self.end_time else None
@@ -272,7 +274,9 @@ class Poller:
     def _timeout(self, task: RunwayTask | None) -> WaitEnd:
         waited = self.end_time - self.started_at
         stood = f"was last seen {self.state}" if self.state else "was never seen"
-        failed = f" The last look-up failed: {self._last_error}." if self._last_error else ""
+        failed = ""
+        if self._last_error:
+            failed = f" The last look-up failed: {self._last_error.message.removesuffix('.')}."
         further = goes_on(self.runway_task_id, was_seen=self.was_seen)
         return WaitEnd(
             task=task,

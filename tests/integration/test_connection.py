@@ -328,7 +328,7 @@ def test_test_connection_says_what_is_wrong_at_once(
     assert RunwayHook(connect("keyless", password="")).test_connection() == (
         False,
         "Connection 'keyless' has no API key: put the key from https://kie.ai/api-key into its password. "
-        "Nothing was sent.",
+        f"Nothing was sent. More: {RunwayAuthenticationError.entry()}",
     )
     assert pauses == []
 

@@ -334,6 +334,9 @@ def test_a_refusal_is_a_sentence(tell: Callable[[Story], None]) -> None:
     tell(story)
 
 
+FAILED = "The generation failed: Moderated. More: https://docs.example.com/errors.html#x"
+
+
 def test_the_gallery_counts_and_shows_each_in_its_place(tell: Callable[[Story], None]) -> None:
     async def story(browser: Browser, server: Server) -> None:
         assert "This run made no Runway videos." in await open_gallery(browser, server)
@@ -342,7 +345,7 @@ def test_the_gallery_counts_and_shows_each_in_its_place(tell: Callable[[Story], 
             browser,
             server,
             entry(0),
-            entry(1, "failed", error={"kind": "X", "text": "Runway task task1 failed: Moderated."}),
+            entry(1, "failed", error={"kind": "X", "text": FAILED}),
             entry(2, "waiting"),
             entry(3, "unknown", error={"kind": "X", "text": "The connection was lost."}),
             entry(4, video={**NOTHING, "expired": True}),
@@ -366,6 +369,7 @@ def test_the_gallery_counts_and_shows_each_in_its_place(tell: Callable[[Story], 
             strict=True,
         ):
             assert words in card
+        assert "https:" not in "".join(cards)
         status = await browser.evaluate("document.querySelector('#said[role=status]').textContent")
         assert status == "6 Videos, 3 made, 1 waiting, 1 failed, 1 unknown, 36 credits."
 

@@ -103,7 +103,8 @@ class TestTransport:
         error = make(kind)
         again = error_from_dict(json.loads(json.dumps(error.to_dict())))
         assert type(again) is kind
-        assert str(again) == "It broke: 猫"
+        assert again.message == "It broke: 猫"
+        assert str(again) == str(error)
         assert vars(again) == vars(error)
 
     def test_through_json_with_nothing_but_a_text(self, kind):
@@ -137,7 +138,7 @@ class TestTransport:
 def test_an_unknown_kind_is_still_an_error_of_ours(data):
     error = error_from_dict({**data, "message": "It broke"})
     assert type(error) is RunwayError
-    assert str(error) == "It broke"
+    assert error.message == "It broke"
 
 
 def test_an_error_without_a_text_does_not_say_none():
@@ -149,16 +150,54 @@ def test_the_code_of_a_failed_task_is_its_own_where_no_other_is_known():
     assert (error.code, error.error_code) == (500, 500)
 
 
+ENTRIES = "https://airflow-provider-runway.readthedocs.io/en/stable/errors.html#"
+
+
+class TestAddress:
+    """Each error's text ends with the address of its entry in the docs, once."""
+
+    @pytest.mark.parametrize("kind", ALL_KINDS)
+    def test_the_reason_stands_first_and_the_address_last(self, kind):
+        assert str(kind("It broke")) == f"It broke. More: {ENTRIES}{kind.__name__.lower()}"
+
+    @pytest.mark.parametrize("transport", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy])
+    def test_it_is_not_doubled_in_another_process(self, transport):
+        error = make(RunwayCreditsError)
+        assert str(transport(transport(error))).count("https:") == 1
+
+    def test_it_is_not_doubled_by_airflows_own_way_to_take_an_error_along(self):
+        _, args, _ = make(RunwayCreditsError).serialize()
+        assert str(RunwayCreditsError(*args)) == str(make(RunwayCreditsError))
+
+    def test_it_stays_last_where_more_is_said(self):
+        error = RunwayServerError("It broke").explain(after="Try later.").explain(after="Or never.")
+        assert str(error) == f"It broke. Try later. Or never. More: {ENTRIES}runwayservererror"
+
+    def test_an_error_that_tells_another_one_has_its_own_alone(self):
+        told = RunwaySubmissionUnknownError(f"Nobody knows: {RunwayServerError('It broke')}. Look there.")
+        assert str(told).endswith(f"Look there. More: {ENTRIES}runwaysubmissionunknownerror")
+        assert str(told).count("https:") == 1
+
+    def test_a_class_of_a_users_own_has_the_entry_of_the_class_that_it_is_made_of(self):
+        class OurCreditsError(RunwayCreditsError):
+            pass
+
+        assert str(OurCreditsError("It broke")).endswith("#runwaycreditserror")
+
+    def test_it_is_no_part_of_what_a_trigger_tells(self):
+        assert "https:" not in json.dumps(make(RunwayCreditsError).to_dict())
+
+
 class TestExplain:
     def test_it_adds_what_was_asked_and_what_to_do_after_the_reason(self):
         error = RunwayServerError("code 500: 'oops'", code=500)
         assert error.explain(after="Try later.", runway_task_id="abc123") is error
-        assert str(error) == "code 500: 'oops'. Try later."
+        assert error.message == "code 500: 'oops'. Try later."
         assert (error.code, error.runway_task_id) == (500, "abc123")
 
     def test_it_doubles_no_full_stop_and_keeps_the_task(self):
         error = RunwayServerError("It broke.", runway_task_id="abc123").explain(runway_task_id="another")
-        assert str(error) == "It broke."
+        assert error.message == "It broke."
         assert error.runway_task_id == "abc123"
 
     def test_it_survives_the_transport(self):

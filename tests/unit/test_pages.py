@@ -10,7 +10,7 @@ import re
 import pytest
 from airflow.models import Connection
 
-from airflow_provider_runway import exceptions
+from airflow_provider_runway import DOCS_URL, exceptions
 from airflow_provider_runway.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_runway.get_provider_info import get_provider_info
 from airflow_provider_runway.hooks.connection import RunwaySettings
@@ -77,13 +77,38 @@ def test_the_table_of_errors_says_which_are_retried(page: str, heading: str) -> 
                 assert retried.startswith("no" if never else "yes"), name
 
 
-def test_every_error_that_has_a_meaning_of_its_own_stands_on_the_errors_page() -> None:
-    kinds = {exceptions.RunwayError}
-    while more := {sub for kind in kinds for sub in kind.__subclasses__()} - kinds:
-        kinds |= more
-    internal = {sub.__name__ for sub in exceptions.RunwayServerError.__subclasses__()}
-    names = {kind.__name__ for kind in kinds if kind.__module__ == exceptions.__name__} - internal
-    assert {name for name in names if f"`{name}`" not in PAGES["docs/errors.md"]} == set()
+KINDS = {
+    name: kind
+    for name, kind in vars(exceptions).items()
+    if isinstance(kind, type) and issubclass(kind, exceptions.RunwayError)
+}
+ENTRIES = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##)", PAGES["docs/errors.md"], re.DOTALL | re.MULTILINE))
+
+
+def test_every_error_has_an_entry_and_every_entry_is_an_errors() -> None:
+    assert ENTRIES.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_text_of_an_error_leads_to_its_entry(name: str) -> None:
+    address = str(KINDS[name]("It broke")).rpartition(" ")[2]
+    page, _, anchor = address.removeprefix(DOCS_URL).partition("#")
+    assert page == "errors.html"
+    assert anchor in anchors(PAGES["docs/errors.md"])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_entry_says_what_was_charged_what_airflow_does_and_what_to_do(name: str) -> None:
+    points = dict(re.findall(r"^- \*\*(.+?):\*\* (.+)$", ENTRIES[name], re.MULTILINE))
+    assert list(points) == ["Charged", "Airflow", "What to do"]
+    if issubclass(KINDS[name], AirflowFailException):
+        assert points["Airflow"].startswith("fails the task at once")
+    elif issubclass(KINDS[name], AirflowSensorTimeout):
+        assert points["Airflow"].startswith("does not retry it")
+    elif name != "RunwayCallbackError":
+        assert points["Airflow"].startswith("retries it")
+    bases = {base.__name__ for base in KINDS[name].__bases__} & KINDS.keys() - {"RunwayError"}
+    assert {base for base in bases if f"`{base}`" not in ENTRIES[name]} == set()
 
 
 def test_every_field_of_the_form_stands_on_the_connections_page() -> None:

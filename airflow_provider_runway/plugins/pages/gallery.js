@@ -154,6 +154,11 @@ function showStill(card) {
   }
 }
 
+// A card has room for the words alone; the video's own tab has all of it.
+function reason(error) {
+  return error?.text?.replace(/^The generation failed: /, "").replace(/ More: https:\S+$/, "");
+}
+
 function message(state, title, text) {
   return make(
     "span",
@@ -196,9 +201,9 @@ function drawMedia(card) {
       });
     }
   } else if (state === "failed") {
-    media.append(message("failed", "Failed", error?.text?.replace(/^Runway task \S+ failed: /, "") ?? "The reason is in the task's log."));
+    media.append(message("failed", "Failed", reason(error) ?? "The reason is in the task's log."));
   } else if (state === "unknown") {
-    media.append(message("unknown", "Unknown", error?.text));
+    media.append(message("unknown", "Unknown", reason(error)));
   } else {
     media.append(message("none", "No video"));
   }
