@@ -100,29 +100,30 @@ def adapt_source(app: Any, name: str, source: list[str]) -> None:
 
 def tell_parameters(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
     """Let a class tell what it takes, with what its bases take, and the type and default of each."""
+    if what == "class":
+        sources = [reference.Docstring.of(source) for _, source in reference.takers(subject)]
+        if any(source.parameters for source in sources):
+            fields = [line for entry in reference.parameters(subject).values() for line in _field(*entry)]
+            own, *passed_on_to = sources
+            # They stand together here.
+            prose = [line for line in own.prose if not line.startswith("Further arguments are")]
+            # A base's first sentence says what it is, which the class has said of itself.
+            prose += [line for source in passed_on_to for line in source.prose[1:]]
+            lines[:] = [*prose, "", *fields, *(line for source in sources for line in source.others), ""]
     lines[:] = [ERROR.sub(r"\1~airflow_provider_runway.exceptions.\2", line) for line in lines]
-    if what != "class" or not any(line.startswith(":param") for line in lines):
-        return
-    first = next(number for number, line in enumerate(lines) if line.startswith(":param"))
-    fields = []
-    for parameter, said in reference.parameters(subject).values():
-        if parameter.default not in (parameter.empty, inspect.Signature.empty):
-            said = f"{said} Default: ``{parameter.default!r}``."
-        fields += [f":param {parameter.name}: {said}", f":type {parameter.name}: {parameter.annotation}"]
-    # Here they stand together.
-    rest = [
-        line for line in _without_parameters(lines[first:]) if not line.startswith("Further arguments are")
-    ]
-    lines[first:] = [*fields, *rest]
 
 
-def _without_parameters(lines: list[str]) -> list[str]:
-    kept, skipping = [], False
-    for line in lines:
-        skipping = line.startswith(":param") or (skipping and line.startswith(" "))
-        if not skipping:
-            kept.append(line)
-    return kept
+def _field(parameter: inspect.Parameter, said: list[str]) -> list[str]:
+    first, *more = said
+    lines = [f":param {parameter.name}: {first}", *more]
+    # Some depend, and say so themselves.
+    if parameter.default is not parameter.empty and "default" not in " ".join(said).lower():
+        default = f"Default: ``{parameter.default!r}``.".replace("``<factory>``", "empty")
+        if lines[-1].lstrip().startswith("*"):
+            lines += ["", f"    {default}"]
+        else:
+            lines[-1] += f" {default}"
+    return [*lines, f":type {parameter.name}: {parameter.annotation}"]
 
 
 def setup(app: Any) -> None:

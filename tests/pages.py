@@ -18,6 +18,7 @@ PAGES = {
         "docs/reliability.md",
         "docs/performance.md",
         "docs/errors.md",
+        "docs/reference.md",
         "docs/looking.md",
         "docs/callbacks.md",
     )

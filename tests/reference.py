@@ -9,6 +9,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 ROOT = "airflow_provider_runway"
@@ -57,29 +58,61 @@ def public(page: str) -> dict[str, Any]:
     return found
 
 
-def documented(subject: Any) -> dict[str, str]:
-    """Return the parameters that a docstring names, and what it says of each."""
-    text = inspect.cleandoc(subject.__doc__ or "")
-    parts = re.split(r"^:param (\w+):|^:\w+[^:]*:|^$", text, flags=re.MULTILINE)
-    return {name: " ".join(said.split()) for name, said in zip(parts[1::2], parts[2::2], strict=True) if name}
+@dataclass(frozen=True)
+class Docstring:
+    """
+    A docstring, taken apart.
+
+    :param prose: its lines that belong to no field
+    :param parameters: what it says of each parameter, line by line
+    :param others: the lines of its other fields, such as ``:raises``
+    """
+
+    prose: list[str]
+    parameters: dict[str, list[str]]
+    others: list[str]
+
+    @classmethod
+    def of(cls, subject: Any) -> Docstring:
+        """Read the docstring of a class or a function."""
+        read = cls([], {}, [])
+        into = read.prose
+        for line in inspect.cleandoc(subject.__doc__ or "").splitlines():
+            if match := re.match(r":param (\w+): *(.*)", line):
+                into = read.parameters.setdefault(match[1], [])
+                into.append(match[2])
+                continue
+            if line.startswith(":"):
+                into = read.others
+            elif line and not line.startswith(" "):
+                into = read.prose
+            into.append(line)
+        for said in read.parameters.values():
+            while not said[-1]:
+                said.pop()
+        return read
 
 
-def parameters(subject: Any) -> dict[str, tuple[inspect.Parameter, str]]:
+def parameters(subject: Any) -> dict[str, tuple[inspect.Parameter, list[str]]]:
     """
     Return what a class or a function takes, and what its docstring says of each.
 
-    What a class only passes on, by ``**kwargs``, is what its base in this package takes.
+    What a class only passes on, by ``**kwargs``, is what its base in this package takes. What it takes as its
+    base does may be documented there.
     """
-    found: dict[str, tuple[inspect.Parameter, str]] = {}
-    for taker, source in _takers(subject):
-        said = documented(source)
+    family = subject.__mro__ if isinstance(subject, type) else [subject]
+    texts = [Docstring.of(kind).parameters for kind in family if kind.__module__.startswith(ROOT)]
+    found: dict[str, tuple[inspect.Parameter, list[str]]] = {}
+    for taker, source in takers(subject):
         for parameter in inspect.signature(taker).parameters.values():
-            if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
-                found.setdefault(parameter.name, (parameter, said.get(parameter.name, "")))
+            if parameter.name != "self" and (parameter.kind is not parameter.VAR_KEYWORD or source is taker):
+                said = next((text[parameter.name] for text in texts if parameter.name in text), [])
+                found.setdefault(parameter.name, (parameter, said))
     return found
 
 
-def _takers(subject: Any) -> Iterator[tuple[Callable[..., Any], Any]]:
+def takers(subject: Any) -> Iterator[tuple[Callable[..., Any], Any]]:
+    """Yield what takes the arguments and what documents them: a class, and those that it passes them to."""
     if not isinstance(subject, type):
         yield subject, subject
         return

@@ -126,7 +126,7 @@ class GenerateAlephVideo:
     """
     A new video made from another one by Runway's Aleph model.
 
-    :param prompt: What to change.
+    :param prompt: What to change; not empty.
     :param video_url: Public URL of the source video: at most 10 MB, of which Aleph uses the first 5 seconds.
     :param aspect_ratio: ``16:9``, ``9:16``, ``4:3``, ``3:4``, ``1:1`` or ``21:9``; not sent where not set.
     :param reference_image: Public URL of a picture to take style or content from.

@@ -136,7 +136,11 @@ class RunwaySettings:
         return value
 
     def redact(self, body: bytes) -> bytes:
-        """Return an answer without the API key, should the server have repeated it."""
+        """
+        Return an answer without the API key, should the server have repeated it.
+
+        :param body: The answer as it came.
+        """
         for form in self._key_in_answers:
             body = body.replace(form, b"***")
         return body
@@ -150,7 +154,12 @@ class RunwaySettings:
         return tuple({self.api_key.encode(), json.dumps(self.api_key)[1:-1].encode()})
 
     def proxy_for(self, url: str) -> str | None:
-        """Return the proxy for a URL, from the extras or (unless ``trust_env`` is off) the environment."""
+        """
+        Return the proxy for a URL, from the extras or (unless ``trust_env`` is off) the environment; ``None``
+        means none.
+
+        :param url: The URL that is to be asked for.
+        """
         from requests.utils import get_environ_proxies, select_proxy
 
         proxies = self.http_extras.get("proxies", self.http_extras.get("proxy"))

@@ -35,7 +35,12 @@ class RunwayLogsLink(_RunwayLink):
     name = "kie.ai logs"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Return the address, which is the same for all tasks."""
+        """
+        Return the address, which is the same for all tasks.
+
+        :param operator: The task.
+        :param ti_key: Which task instance.
+        """
         return LOGS_URL
 
 

@@ -36,6 +36,12 @@ class RunwayDownloadOperator(KeepingOperator):
     :param thumbnail: Store its first picture beside it, too; used with ``runway_task_id``.
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`; its key is not sent to where the
         video is stored. (templated)
+    :raises RunwayValidationError: a value breaks a rule; another file is there; or the video is on a private
+        address that the connection does not allow.
+    :raises RunwayTaskFailedError: the generation has failed.
+    :raises RunwayVideoExpiredError: there is no such video (any more).
+    :raises RunwayStorageError: the storage did not take it.
+    :raises RunwayError: it is not ready yet, or cannot be had now.
     """
 
     template_fields: Sequence[str] = ("path", "runway_task_id", "video_url", "model", "runway_conn_id")

@@ -129,7 +129,7 @@ class RunwayAlephOperator(RunwaySubmitOperator):
     """
     Make a new video from another one with Runway's Aleph model.
 
-    :param prompt: What to change. (templated)
+    :param prompt: What to change; not empty. (templated)
     :param video_url: The source video, of which the first 5 seconds are used: its public URL; or a file,
         which is uploaded (MP4). At most 10 MB. (templated)
     :param aspect_ratio: ``16:9``, ``9:16``, ``4:3``, ``3:4``, ``1:1`` or ``21:9``. (templated)

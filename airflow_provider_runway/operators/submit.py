@@ -47,22 +47,30 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
     :param manifest: Store the story of the video beside it, too: what was asked for, the IDs, times, credits,
         size and SHA-256, as a JSON file.
     :param thumbnail: Store its first picture beside it, too.
-    :param poll_interval: Seconds between two looks (at least 1), or a ``timedelta``; ``None`` adapts to the
-        kind of task.
-    :param timeout: Seconds from the submission to the video, or a ``timedelta``; also the longest that a
-        submission is tried again where kie.ai refuses it for now.
+    :param poll_interval: Seconds between two looks, or a ``timedelta`` (less than a second counts as one);
+        ``None`` adapts to the kind of task.
+    :param timeout: Seconds from the submission to the video, more than 0, or a ``timedelta``; also the
+        longest that a submission is tried again where kie.ai refuses it for now.
     :param resubmissions: How often a Runway task that failed at kie.ai is paid for anew, however many
-        ``retries`` there are: by the retry, and again after a clear. 0 means never.
+        ``retries`` there are: by the retry, and again after a clear. A whole number; 0 means never.
     :param durable: A retry takes up the Runway task that an earlier try submitted: it needs Airflow 3.3 or
         ``[runway] state_path``. A clear submits anew.
     :param on_unknown_submission: What to do where nobody can know whether kie.ai took the request: ``fail``
         with
         :class:`~airflow_provider_runway.exceptions.RunwaySubmissionUnknownError`, or ``resubmit`` at the risk
         of paying twice.
-    :param min_credits: Fail before submitting where the account has fewer credits left.
+    :param min_credits: Fail before submitting where the account has fewer credits left; ``None`` does not
+        ask.
     :param callback_url: Where kie.ai reports the end: a URL of your own; ``auto`` for an address of this
         Airflow (3.1 or later), at which a deferred task is woken and a lost answer comes back; an empty text
         for none. ``None`` means ``auto`` where the connection has a ``callback_base_url``. (templated)
+    :raises RunwayValidationError: when the task runs: a value breaks a rule, and nothing was sent.
+    :raises RunwayCreditsError: the account has too few credits, or fewer than ``min_credits``.
+    :raises RunwaySubmissionUnknownError: nobody can know whether kie.ai took the request.
+    :raises RunwayTaskFailedError: it waited, and the generation has failed; its subclasses say why.
+    :raises RunwayTimeoutError: it waited, and the deadline has passed.
+    :raises RunwayStorageError: the storage did not take the video.
+    :raises RunwayError: anything else; the class says what.
     """
 
     template_fields: Sequence[str] = ("runway_conn_id", "path", "callback_url")

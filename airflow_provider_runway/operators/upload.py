@@ -24,6 +24,8 @@ class RunwayUploadOperator(BaseOperator):
     :param path: A JPEG, PNG, WebP or MP4 of at most 10 MB: a local path, or a URI like
         ``s3://connection@bucket/key.png``. (templated)
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
+    :raises RunwayValidationError: the file is not there, of another kind, or too large; nothing was sent.
+    :raises RunwayError: the upload failed; the class says why.
     """
 
     template_fields: Sequence[str] = ("path", "runway_conn_id")

@@ -49,10 +49,15 @@ class RunwayTaskSensor(BaseSensorOperator):
     :param deferrable: Wait in the triggerer, without a worker. From Airflow 3.3 on, a sensor ends there too,
         and an unmapped one starts there and needs no worker process at all, unless it has ``outlets`` or
         other things that only a worker does; the default is ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two looks (at least 1), or a ``timedelta``; ``None`` adapts to the
-        kind of task.
+    :param poke_interval: Seconds between two looks, or a ``timedelta`` (less than a second counts as one);
+        ``None`` adapts to the kind of task.
     :param timeout: Seconds from the start of the wait to the video, or a ``timedelta``. As with every sensor,
         running into it is not retried, and ``soft_fail`` makes it a skip.
+    :raises RunwaySensorTimeoutError: the deadline has passed; the generation goes on and is charged.
+    :raises RunwayTaskFailedError: the generation has failed; its subclasses say why.
+    :raises RunwayTaskNotFoundError: nobody knows the ID, 90 seconds after it was first asked for.
+    :raises RunwayVideoExpiredError: it succeeded, but the video is deleted or was never named.
+    :raises RunwayAuthenticationError: the API key is rejected.
     """
 
     template_fields: Sequence[str] = ("runway_task_id", "model", "runway_conn_id")

@@ -57,9 +57,9 @@ class Fault:
     :param msg: text of ``body_code``; of ``moderation`` and ``upstream_failure``, instead of kie.ai's.
     :param at: after how many bytes of its answer ``truncated_download`` cuts the connection, ``"random"`` for
         another point each time. Default: half of them.
-    :param seconds: delay of ``slow`` and of ``callback_late``, not negative; the latter's is divided by the
-        simulator's speed.
-    :param times: of ``callback_repeated``, from 2 to 20.
+    :param seconds: delay of ``slow`` and of ``callback_late`` in seconds, not negative; the latter's is
+        divided by the simulator's speed.
+    :param times: how often the callback of ``callback_repeated`` is sent, from 2 to 20.
     :param carried_out: ``http_error``, ``body_code``, ``html`` and ``garbage`` answer a request that was
         carried out all the same (a task was created and charged).
     :raises ValueError: naming the field that is wrong.
@@ -120,6 +120,7 @@ class Fault:
     def from_json(cls, data: Any) -> Fault:
         """Return the fault that a control request describes.
 
+        :param data: its fields, read from JSON.
         :raises ValueError: naming the field that is unknown or wrong.
         """
         if not isinstance(data, dict) or "kind" not in data:
@@ -130,7 +131,11 @@ class Fault:
         return cls(**data)
 
     def hits(self, method: str, path: str) -> bool:
-        """Tell whether a request is one that this fault is meant for."""
+        """Tell whether a request is one that this fault is meant for.
+
+        :param method: its HTTP method, in capitals.
+        :param path: its path.
+        """
         if self.method is not None and self.method.upper() != method:
             return False
         if self.kind in TASK_KINDS | CALLBACK_KINDS and not (method == "POST" and path in CREATION_PATHS):

@@ -53,7 +53,7 @@ class Simulator:
 
     :param settings: how it behaves.
     :param host: address to listen on.
-    :param port: 0 takes a free one.
+    :param port: the TCP port; 0 takes a free one.
     :param changes: single fields of ``Settings``, such as ``speed=100`` or ``balance=24``.
     """
 
@@ -201,6 +201,7 @@ class Simulator:
     def force_task(self, task_id: str, state: str, **details: Any) -> None:
         """Put a task into a state for good.
 
+        :param task_id: its Runway task ID.
         :param state: ``waiting``, ``queueing``, ``generating``, ``success`` or ``fail``.
         :param details: ``code`` and ``message`` of a failure; ``expired`` or ``without_url`` of a success.
         :raises KeyError: where there is no such task.
@@ -214,7 +215,10 @@ class Simulator:
         self._call(force)
 
     def advance(self, seconds: float) -> None:
-        """Put the simulator's clock forward, instead of waiting."""
+        """Put the simulator's clock forward, instead of waiting.
+
+        :param seconds: how far.
+        """
 
         def advance() -> None:
             self._state.account.advance(seconds)

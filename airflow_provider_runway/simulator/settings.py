@@ -17,21 +17,24 @@ class Settings:
     :param separate_accounts: each key is an account of its own, with its own balance, tasks and limits,
         instead of all being keys of one.
     :param balance: credits at the start (and after a reset).
-    :param speed: every duration of a task is divided by it; 1 is about the pace of the real service.
-    :param waiting_seconds: time a task is in its first state.
-    :param queueing_seconds: time it is queued after that.
-    :param generate_seconds: time it is then generating, for a video from text or an image.
-    :param extend_seconds: the same for an extension.
-    :param aleph_seconds: the same for an Aleph video.
-    :param spread: random spread of each task's durations: 0.15 means 15 per cent more or less.
+    :param speed: how many times as fast as the real service it is, more than 0: every duration of a task is
+        divided by it.
+    :param waiting_seconds: seconds that a task is in its first state.
+    :param queueing_seconds: seconds that it is queued after that.
+    :param generate_seconds: seconds that it is then generating, for a video from text or an image.
+    :param extend_seconds: seconds, the same for an extension.
+    :param aleph_seconds: seconds, the same for an Aleph video.
+    :param spread: random spread of each task's durations, from 0 to below 1: 0.15 means 15 per cent more or
+        less.
     :param seed: seed of that spread; the same seed and order of creations give the same durations.
-    :param invisible_seconds: time for which ``recordInfo`` does not know a task just created on the market.
+    :param invisible_seconds: seconds for which ``recordInfo`` does not know a task just created on the
+        market.
     :param running_limit: tasks of an account that run at once, one more fails at once; 0: no limit.
     :param rate_limit: creations an account may ask for within ``rate_window``; 0 switches the limit off.
-    :param rate_window: seconds.
+    :param rate_window: the seconds in which ``rate_limit`` creations may come.
     :param moderation_marker: a prompt with this text in it is accepted and fails later by moderation.
     :param webhook_key: signs the callbacks; without one they carry no signature.
-    :param callback_retry_seconds: pause before a callback is sent again, divided by ``speed`` too.
+    :param callback_retry_seconds: seconds before a callback is sent again, divided by ``speed`` too.
     :param aleph_callback: where the dedicated Aleph's callback names its task, which kie.ai documents in two
         ways: ``root``, as ``taskId`` beside ``data``, or ``data``, as ``data.task_id``.
     :param render: draw the videos; ``False`` serves one tiny clip for all and needs no PyAV, no Pillow.
@@ -78,6 +81,9 @@ class Settings:
             )
 
     def generating_seconds(self, kind: str) -> float:
-        """Time that a task of this kind (``generate``, ``extend``, ``aleph``) is generating at speed 1."""
+        """Seconds that a task is generating at speed 1.
+
+        :param kind: ``generate``, ``extend`` or ``aleph``.
+        """
         seconds: float = getattr(self, f"{kind}_seconds")
         return seconds
