@@ -29,8 +29,8 @@ class Settings:
     :param seed: seed of that spread; the same seed and order of creations give the same durations.
     :param invisible_seconds: seconds for which ``recordInfo`` does not know a task just created on the
         market.
-    :param running_limit: tasks of an account that run at once, one more fails at once; 0: no limit.
-    :param rate_limit: creations an account may ask for within ``rate_window``; 0 switches the limit off.
+    :param running_limit: how many tasks of an account run at once, one more fails at once; 0: no limit.
+    :param rate_limit: how many creations an account may ask for within ``rate_window``; 0 switches it off.
     :param rate_window: the seconds in which ``rate_limit`` creations may come.
     :param moderation_marker: a prompt with this text in it is accepted and fails later by moderation.
     :param webhook_key: signs the callbacks; without one they carry no signature.

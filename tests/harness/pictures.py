@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import sys
 import tempfile
 import time
@@ -21,6 +22,8 @@ from tests.harness.looking import FRAME, Visitor
 from tests.harness.processes import REPOSITORY
 
 IMAGES = REPOSITORY / "docs" / "images"
+#: Its name is in the pictures.
+VIDEOS = Path("/tmp/videos")
 SPEED = 4
 PROMPTS = [
     "A lighthouse in a storm, seen from the sea",
@@ -43,9 +46,24 @@ def main() -> int:
     if CHROMIUM is None:
         print("Chromium is needed: apt-get install chromium", file=sys.stderr)
         return 1
+    try:
+        VIDEOS.mkdir()
+    except FileExistsError:
+        print(
+            f"{VIDEOS} is there already: move it away, since the videos are to be stored there.",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        _take_pictures()
+    finally:
+        shutil.rmtree(VIDEOS)
+    return 0
+
+
+def _take_pictures() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        videos = folder / "videos"
         with LocalSimulator(folder / "simulator", options=["--speed", str(SPEED)]) as simulator:
             connection = simulator.connection
             connection["extra"] |= {"speed": SPEED}
@@ -53,11 +71,10 @@ def main() -> int:
                 folder / "airflow",
                 dags_folder=REPOSITORY / "example_dags",
                 connections={"runway_default": connection},
-                config={"AIRFLOW__RUNWAY__VIDEO_ROOTS": str(videos)},
+                config={"AIRFLOW__RUNWAY__VIDEO_ROOTS": str(VIDEOS)},
             ) as airflow:
-                _make_videos(airflow, simulator, str(videos))
+                _make_videos(airflow, simulator, str(VIDEOS))
                 asyncio.run(_photograph(airflow, folder / "profile"))
-    return 0
 
 
 def _make_videos(airflow: LocalAirflow, simulator: LocalSimulator, videos: str) -> None:
