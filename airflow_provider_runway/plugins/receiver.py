@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from airflow_provider_runway.api.callbacks import LARGEST_BODY, read_callback
-from airflow_provider_runway.exceptions import RunwayCallbackError, RunwayError
+from airflow_provider_runway.exceptions import (
+    RunwayCallbackError,
+    RunwayConnectionNotFoundError,
+    RunwayError,
+    RunwayServerError,
+)
 from airflow_provider_runway.hooks.connection import RunwaySettings, load_settings
 from airflow_provider_runway.plugins import waking
 from airflow_provider_runway.submissions import tokens
@@ -32,10 +37,15 @@ BODY_SECONDS = 5.0
 AT_ONCE = 4
 #: How many may wait for that; kie.ai sends again what was turned away.
 _MOST_WAITING = 500
-#: Seconds for which a connection is known; and for which one is known not to be there.
-_KNOWN_FOR, _UNKNOWN_FOR = 60.0, 10.0
+#: Seconds after which a connection is read again, there or not: who asks is not to learn which are there.
+_READ_AGAIN = 10.0
+#: Seconds for which one is good that cannot be read again: Airflow says, too, that there is none while its
+#: database is away.
+_GOOD_FOR = 600.0
 #: How many connections are remembered, those that are not there among them.
 _MOST_CONNECTIONS = 64
+#: Characters of a connection's ID, and digits of a length.
+_LONGEST_ID, _LENGTH = 250, re.compile(r"[0-9]{1,9}")
 
 _OK = b'{"code":200,"msg":"success"}'
 _WORDS = {
@@ -58,7 +68,8 @@ class _RefusedError(Exception):
 @dataclass
 class _Known:
     settings: RunwaySettings | None
-    until: float
+    read_at: float
+    tried_at: float
 
 
 @dataclass
@@ -96,16 +107,17 @@ class Receiver:
 
     async def _take(self, scope: Message, receive: Receive) -> None:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        conn_id, _, token = path.strip("/").partition("/")
-        if not tokens.has_form(token):
+        # A connection's ID may have slashes in it.
+        conn_id, _, token = path.removeprefix("/").rpartition("/")
+        if not tokens.has_form(token) or len(conn_id) > _LONGEST_ID or not conn_id.isprintable():
             raise _RefusedError(404)
         if scope["method"] != "POST":
             raise _RefusedError(405)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > LARGEST_BODY:
+        if not _LENGTH.fullmatch(length) or int(length) > LARGEST_BODY:
             raise _RefusedError(413)
-        settings = await self._settings(unquote(conn_id))
+        settings = await self._settings(conn_id)
         if settings is None:
             raise _RefusedError(404)
         recipient = tokens.recipient_of(token, settings.conn_id, settings.api_key)
@@ -138,30 +150,37 @@ class Receiver:
     async def _settings(self, conn_id: str) -> RunwaySettings | None:
         """Return a connection, read off the event loop and remembered for a while."""
         known = self._connections.get(conn_id)
-        if known is not None and time.monotonic() < known.until:
+        if known is not None and time.monotonic() < known.tried_at + _READ_AGAIN:
             return known.settings
         loading = self._loading.get(conn_id)
         if loading is None:
-            if len(self._loading) >= AT_ONCE:
-                raise _RefusedError(503)
-            loading = asyncio.create_task(self._load(conn_id))
+            is_good = known is not None and known.settings is not None
+            if len(self._loading) >= AT_ONCE and not is_good:
+                # Names that somebody makes up do not keep the real ones waiting, nor the database busy.
+                raise _RefusedError(404)
+            loading = asyncio.create_task(self._load(conn_id, known if is_good else None))
             self._loading[conn_id] = loading
         return await asyncio.shield(loading)
 
-    async def _load(self, conn_id: str) -> RunwaySettings | None:
-        settings = None
+    async def _load(self, conn_id: str, good: _Known | None) -> RunwaySettings | None:
+        settings, read_at = None, time.monotonic()
         try:
             settings = await asyncio.to_thread(load_settings, conn_id)
+        except RunwayServerError as error:
+            if good is not None and read_at < good.read_at + _GOOD_FOR:
+                settings, read_at = good.settings, good.read_at
+            elif not isinstance(error, RunwayConnectionNotFoundError):
+                raise _RefusedError(503) from error
         except RunwayError as error:
             log.debug("Connection %r: %s", conn_id, error)
         finally:
             del self._loading[conn_id]
+        self._connections.pop(conn_id, None)
         while len(self._connections) >= _MOST_CONNECTIONS:
             # One that is not there goes first.
             unknown = (name for name, known in self._connections.items() if known.settings is None)
             del self._connections[next(unknown, next(iter(self._connections)))]
-        lasts = _KNOWN_FOR if settings else _UNKNOWN_FOR
-        self._connections[conn_id] = _Known(settings, time.monotonic() + lasts)
+        self._connections[conn_id] = _Known(settings, read_at, time.monotonic())
         return settings
 
 

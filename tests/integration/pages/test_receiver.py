@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +21,8 @@ from sqlalchemy import select, update
 
 from airflow_provider_runway.api.callbacks import signature
 from airflow_provider_runway.compat import HAS_TASK_STATE_STORE
+from airflow_provider_runway.exceptions import RunwayConnectionNotFoundError, RunwayServerError
+from airflow_provider_runway.hooks.connection import load_settings
 from airflow_provider_runway.links import xcoms
 from airflow_provider_runway.plugins import receiver, waking
 from airflow_provider_runway.submissions.tokens import PREFIX, Recipient
@@ -267,19 +270,128 @@ def test_what_cannot_be_stored_is_asked_for_again(
     assert task.state == "scheduled"
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(
-    caller: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(receiver, "BODY_SECONDS", 0.05)
-    token = Recipient.of(uuid4(), DIGEST).url("", "runway_called", KEY).rpartition("/")[2]
-    scope = {"type": "http", "method": "POST", "path": f"/runway_called/{token}", "headers": []}
+def token_of(conn_id: str = "runway_called") -> str:
+    return Recipient.of(uuid4(), DIGEST).url("", conn_id, KEY).rpartition("/")[2]
+
+
+async def status_of(
+    app: receiver.Receiver,
+    path: str,
+    *headers: tuple[bytes, bytes],
+    receive: Callable[[], Awaitable[Any]] | None = None,
+) -> int:
+    """Call as a server does, without Airflow around the receiver."""
     sent: list[Any] = []
 
-    async def receive() -> Any:
-        await asyncio.Event().wait()
+    async def whole_body() -> Any:
+        return {"type": "http.request", "body": json.dumps(body()).encode()}
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(receiver.Receiver()(scope, receive, send))
-    assert sent[0]["status"] == 408
+    scope = {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
+    await app(scope, receive or whole_body, send)
+    return int(sent[0]["status"])
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    caller: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "BODY_SECONDS", 0.05)
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    path = f"/runway_called/{token_of()}"
+    assert asyncio.run(status_of(receiver.Receiver(), path, receive=receive)) == 408
+
+
+def test_a_connection_may_have_slashes_in_its_id(
+    caller: TestClient, history: History, dag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"conn_type": "runway", "password": KEY}
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM/RUNWAY", json.dumps(connection))
+    task = Task(history, dag)
+    assert caller.post(task.path("team/runway"), json=body()).status_code == 200
+    assert task.state == "scheduled"
+
+
+def test_another_spelling_of_an_address_is_none(caller: TestClient, history: History, dag: str) -> None:
+    task = Task(history, dag)
+    path = task.path()
+    for spelling in (f"{path}/", f"{path}%00", f"{path}="):
+        assert caller.post(spelling, json=body()).status_code == 404
+    # A server has decoded a path once.
+    twice = path.removeprefix(PREFIX).replace("runway_called", "runway%5Fcalled")
+    assert asyncio.run(status_of(receiver.Receiver(), twice)) == 404
+    assert (task.kept, task.state) == (None, "deferred")
+
+
+@pytest.mark.parametrize("length", [b"9" * 5000, b"-1", b"1e3", b"\xb2"])
+def test_a_length_that_is_none_is_no_error_of_ours(caller: TestClient, length: bytes) -> None:
+    path = f"/runway_called/{token_of()}"
+    assert asyncio.run(status_of(receiver.Receiver(), path, (b"content-length", length))) == 413
+
+
+def test_a_name_that_no_connection_has_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "load_settings", lambda name: pytest.fail(f"looked up {name!r}"))
+    app = receiver.Receiver()
+    for name in ("a" * 251, "a\0b", "a\nb"):
+        assert asyncio.run(status_of(app, f"/{name}/{token_of()}")) == 404
+
+
+def test_a_connection_that_cannot_be_read_for_a_moment_is_not_taken_for_none(
+    caller: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waking, "take", lambda *_, **__: True)
+    path, app = f"/runway_called/{token_of()}", receiver.Receiver()
+    trouble: list[Exception] = [RunwayServerError("The database is away.")]
+
+    def load(conn_id: str) -> Any:
+        if trouble:
+            raise trouble[0]
+        return load_settings(conn_id)
+
+    monkeypatch.setattr(receiver, "load_settings", load)
+    monkeypatch.setattr(receiver, "_READ_AGAIN", 0.0)
+
+    async def story() -> list[int]:
+        statuses = [await status_of(app, path)]
+        found, trouble[:] = trouble[:], []
+        statuses.append(await status_of(app, path))
+        # Once known, it is good for a while, also where Airflow says that there is none.
+        for error in (*found, RunwayConnectionNotFoundError("There is none.")):
+            trouble[:] = [error]
+            statuses.append(await status_of(app, path))
+        monkeypatch.setattr(receiver, "_GOOD_FOR", 0.0)
+        statuses.append(await status_of(app, path))
+        return statuses
+
+    assert asyncio.run(story()) == [503, 200, 200, 200, 404]
+
+
+def test_made_up_names_do_not_keep_a_real_one_waiting(
+    caller: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waking, "take", lambda *_, **__: True)
+    monkeypatch.setattr(receiver, "_READ_AGAIN", 0.0)
+    path, app = f"/runway_called/{token_of()}", receiver.Receiver()
+    go_on = threading.Event()
+
+    def load(conn_id: str) -> Any:
+        if conn_id != "runway_called":
+            assert go_on.wait(30)
+        return load_settings(conn_id)
+
+    monkeypatch.setattr(receiver, "load_settings", load)
+
+    async def story() -> tuple[int, set[int]]:
+        assert await status_of(app, path) == 200
+        made_up = [asyncio.create_task(status_of(app, f"/made_up_{n}/{token_of()}")) for n in range(200)]
+        await asyncio.sleep(0)
+        status = await status_of(app, path)
+        go_on.set()
+        return status, set(await asyncio.gather(*made_up))
+
+    # Nobody can tell what was not looked for from what is not there.
+    assert asyncio.run(story()) == (200, {404})
