@@ -72,7 +72,7 @@ def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None)
             _post(session, board, recipient, runway_task_id)
             return keeps
         _wake(session, ti, runway_task_id)
-        for sensor in _sensors(session, ti):
+        for sensor in _sensors(session, ti, runway_task_id):
             _wake(session, sensor, runway_task_id, upstream=ti.task_id)
         return keeps
 
@@ -198,26 +198,32 @@ def _scope(ti: Any) -> Any:
     return TaskScope(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
 
 
-def _sensors(session: Session, ti: Any) -> list[Any]:
-    """Return the other tasks of the run that wait in the triggerer, locked where nobody else has them."""
+def _sensors(session: Session, ti: Any, runway_task_id: str) -> list[Any]:
+    """Return the other tasks of the run that may wait for a Runway task, locked where nobody has them."""
     from airflow.models.taskinstance import TaskInstance as TI
     from airflow.models.trigger import Trigger
     from sqlalchemy import select
 
+    is_deferred = TI.state == "deferred"
     query = (
-        select(TI)
+        select(TI.id, TI.next_kwargs)
         .join(Trigger, TI.trigger_id == Trigger.id)
         .where(
             TI.dag_id == ti.dag_id,
             TI.run_id == ti.run_id,
-            TI.id != ti.id,
-            TI.state == "deferred",
+            # Its own siblings wait for videos of their own, and there can be a thousand of them.
+            TI.task_id != ti.task_id,
+            is_deferred,
             Trigger.classpath.in_(_TRIGGERS),
         )
         .limit(_MOST_SENSORS)
-        .with_for_update(of=TI, skip_locked=True)
     )
-    return list(session.scalars(query))
+    # A worker left what it waits for; of one that started in the triggerer, the trigger alone knows.
+    found = [name for name, kwargs in session.execute(query) if not kwargs or runway_task_id in str(kwargs)]
+    if not found:
+        return []
+    lock = select(TI).where(TI.id.in_(found), is_deferred).with_for_update(of=TI, skip_locked=True)
+    return list(session.scalars(lock))
 
 
 def _wake(session: Session, ti: Any, runway_task_id: str, upstream: str | None = None) -> None:

@@ -17,7 +17,7 @@ from airflow.models.trigger import Trigger
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from airflow_provider_runway.api.callbacks import signature
 from airflow_provider_runway.compat import HAS_TASK_STATE_STORE
@@ -62,15 +62,20 @@ class Task:
         waits_for: str | None = "made",
         age: float = 20,
         state: str = "deferred",
+        map_index: int = -1,
+        next_kwargs: dict[str, Any] | None = None,
         **what: Any,
     ) -> None:
-        history.add(dag_id, RUN, task_id, state=state, **what)
+        history.add(dag_id, RUN, task_id, map_index, state=state, **what)
         self.dag_id, self.task_id = dag_id, task_id
+        self._is_it = (
+            TaskInstance.dag_id == dag_id,
+            TaskInstance.run_id == RUN,
+            TaskInstance.task_id == task_id,
+            TaskInstance.map_index == map_index,
+        )
         with create_session() as session:
-            query = select(TaskInstance.id).where(
-                TaskInstance.dag_id == dag_id, TaskInstance.run_id == RUN, TaskInstance.task_id == task_id
-            )
-            self.id = UUID(str(session.scalar(query)))
+            self.id = UUID(str(session.scalar(select(TaskInstance.id).where(*self._is_it))))
             if waits_for is not None:
                 trigger = Trigger(classpath=TRIGGER, kwargs={"runway_task_id": waits_for})
                 trigger.created_date = datetime.now(timezone.utc) - timedelta(seconds=age)
@@ -78,8 +83,10 @@ class Task:
                 session.flush()
                 session.execute(
                     update(TaskInstance)
-                    .where(TaskInstance.dag_id == dag_id, TaskInstance.task_id == task_id)
-                    .values(trigger_id=trigger.id, next_method="execute_complete", next_kwargs={})
+                    .where(*self._is_it)
+                    .values(
+                        trigger_id=trigger.id, next_method="execute_complete", next_kwargs=next_kwargs or {}
+                    )
                 )
         self.recipient = Recipient.of(self.id, DIGEST)
 
@@ -89,10 +96,14 @@ class Task:
     @property
     def state(self) -> str:
         with create_session() as session:
-            query = select(TaskInstance.state).where(
-                TaskInstance.dag_id == self.dag_id, TaskInstance.task_id == self.task_id
-            )
-            return str(session.scalar(query))
+            return str(session.scalar(select(TaskInstance.state).where(*self._is_it)))
+
+    @property
+    def told(self) -> Any:
+        """The event with which it goes on."""
+        with create_session() as session:
+            kwargs = session.scalar(select(TaskInstance.next_kwargs).where(*self._is_it))
+            return dict(kwargs or {}).get("event")
 
     @property
     def kept(self) -> Any:
@@ -118,6 +129,7 @@ def test_a_call_is_kept_and_wakes_who_waits(caller: TestClient, history: History
     answer = caller.post(task.path(), json=body())
     assert (answer.status_code, answer.json()) == (200, {"code": 200, "msg": "success"})
     assert (task.kept, task.state) == ("made", "scheduled")
+    assert task.told == {"status": "callback"}
     # The same again does nothing more.
     assert caller.post(task.path(), json=body()).status_code == 200
     assert task.state == "scheduled"
@@ -180,6 +192,32 @@ def test_sensors_of_the_run_are_woken_too_and_no_others(
     assert caller.post(running.path(), json=body()).status_code == 200
     states = [task.state for task in (submitted, sensor, of_another, settling)]
     assert states == ["success", "scheduled", "deferred", "deferred"]
+
+
+def test_of_many_that_wait_those_of_other_videos_are_not_even_locked(
+    caller: TestClient, history: History, dag: str
+) -> None:
+    def waiting(task_id: str, index: int) -> Task:
+        left = {"wait": {"runway_task_id": f"made-{index}"}}
+        return Task(history, dag, task_id, map_index=index, waits_for=f"made-{index}", next_kwargs=left)
+
+    siblings, sensors = ([waiting(task_id, index) for index in range(20)] for task_id in ("generate", "wait"))
+    read: list[str] = []
+    with create_session() as session:
+        engine = session.get_bind()
+
+    def note(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        read.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        assert waking.take(siblings[7].recipient, "made-7")
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    woken = [task for task in (*siblings, *sensors) if task.state == "scheduled"]
+    assert woken == [siblings[7], sensors[7]]
+    assert sum("FROM trigger " in statement for statement in read) <= 2, read
+    assert len(read) < 30
 
 
 def test_a_task_that_has_only_submitted_lets_its_sensors_be_woken(
