@@ -19,6 +19,7 @@ from airflow_provider_runway.exceptions import (
     RunwayValidationError,
 )
 from airflow_provider_runway.simulator.server import Simulator
+from airflow_provider_runway.submissions.tokens import Recipient
 from airflow_provider_runway.triggers import arrivals
 from tests.integration.durable.life import CREATION, Killed, Life
 
@@ -260,3 +261,44 @@ def test_a_call_for_a_failure_ends_it_with_the_reason(
     runway_simulator.advance(600)
     with pytest.raises(RunwayTaskRejectedError):
         woken(task)
+
+
+@pytest.mark.parametrize(
+    ("fault", "how", "method"),
+    [
+        ({}, DEFERRED, "execute_complete"),
+        ({"kind": "drop_after"}, DEFERRED, "answer_awaited"),
+        ({"kind": "body_code", "code": 429, "count": None}, {"deferrable": True}, "submit_again"),
+    ],
+)
+def test_nothing_that_is_stored_for_a_deferral_holds_a_secret(
+    fault: dict[str, Any],
+    how: dict[str, Any],
+    method: str,
+    life: Callable[..., Life],
+    runway_simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_RUNWAY_DEFAULT"])
+    connection["password"] = "0123456789abcdef"
+    connection["extra"]["webhook_hmac_key"] = "fedcba9876543210"
+    monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
+    addresses: list[str] = []
+    url = Recipient.url
+    monkeypatch.setattr(
+        Recipient, "url", lambda self, *given: addresses.append(url(self, *given)) or addresses[-1]
+    )
+    if fault:
+        runway_simulator.add_fault(path=CREATION, **fault)
+    task = life(**how)
+    assert task.run() is None
+    assert task.deferral is not None
+    assert task.deferral.method_name == method
+    stored = repr((task.deferral.trigger.serialize(), task.deferral.kwargs, task.ti.xcoms))  # type: ignore[union-attr]
+    if task.store is not None:
+        stored += repr(task.store.values)
+    tokens = [address.rpartition("/")[2] for address in addresses]
+    assert tokens
+    for secret in ("0123456789abcdef", "fedcba9876543210", *tokens):
+        assert secret not in stored
+    assert method == "submit_again" or "recipient" in stored, "it does say by which name it can be called"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,21 +32,75 @@ def dependencies(dependant: Any) -> Iterator[Any]:
         yield from dependencies(one)
 
 
+def unguarded(route: Any) -> list[str]:
+    """Return what is missing for a route to let only those see a DAG's videos who may."""
+    missing = []
+    # By any other name, Airflow would ask whether somebody may list DAGs.
+    if not route.path.startswith("/dags/{dag_id}/"):
+        missing.append("the DAG")
+    asked = []
+    for call in dependencies(route.dependant) if hasattr(route, "dependant") else ():
+        if getattr(call, "__qualname__", "") == "requires_access_dag.<locals>.inner":
+            known = dict(zip(call.__code__.co_freevars, call.__closure__, strict=True))
+            if known["param_dag_id"].cell_contents is None:
+                asked.append((known["method"].cell_contents, known["access_entity"].cell_contents.value))
+    missing += [f"{entity}" for entity in ("TASK_INSTANCE", "XCOM") if ("GET", entity) not in asked]
+    if not (getattr(route, "methods", None) or {"any"}) <= {"GET", "HEAD"}:
+        missing.append("being read only")
+    return missing
+
+
 def test_every_route_names_its_dag_and_asks_for_both_rights() -> None:
     found = routes()
     assert {route.path for route in found} >= {f"/dags/{{dag_id}}/{path}" for path in ("video", "file")}
-    for route in found:
-        # By any other name, Airflow would ask whether somebody may list DAGs.
-        assert re.findall(r"{(\w+)}", route.path)[0] == "dag_id", route.path
-        assert route.path.startswith("/dags/{dag_id}/"), route.path
-        asked = []
-        for call in dependencies(route.dependant):
-            if getattr(call, "__qualname__", "") == "requires_access_dag.<locals>.inner":
-                known = dict(zip(call.__code__.co_freevars, call.__closure__, strict=True))
-                assert known["param_dag_id"].cell_contents is None
-                asked.append((known["method"].cell_contents, known["access_entity"].cell_contents.value))
-        assert asked == [("GET", "TASK_INSTANCE"), ("GET", "XCOM")], route.path
-        assert route.methods <= {"GET", "HEAD"}, "nothing is changed here"
+    assert {route.path: unguarded(route) for route in found} == {route.path: [] for route in found}
+
+
+def test_a_route_without_a_check_would_be_found() -> None:
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from airflow.api_fastapi.core_api.security import requires_access_dag
+    from fastapi import Depends, FastAPI
+    from fastapi.staticfiles import StaticFiles
+
+    def seen(dag_id: str = "") -> None: ...
+
+    entities = (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
+    both = [Depends(requires_access_dag("GET", entity)) for entity in entities]
+    app = FastAPI(openapi_url=None)
+    app.add_api_route("/dags/{dag_id}/good", seen, dependencies=both)
+    app.add_api_route("/dags/{dag_id}/open", seen)
+    app.add_api_route("/dags/{dag_id}/half", seen, dependencies=both[:1])
+    app.add_api_route("/dags/{dag_id}/writes", seen, dependencies=both, methods=["POST"])
+    app.add_api_route("/videos/{id}", seen, dependencies=both)
+    app.mount("/files", StaticFiles(directory="."))
+    assert {route.path: unguarded(route) for route in app.routes} == {
+        "/dags/{dag_id}/good": [],
+        "/dags/{dag_id}/open": ["TASK_INSTANCE", "XCOM"],
+        "/dags/{dag_id}/half": ["XCOM"],
+        "/dags/{dag_id}/writes": ["being read only"],
+        "/videos/{id}": ["the DAG"],
+        "/files": ["the DAG", "TASK_INSTANCE", "XCOM", "being read only"],
+    }
+
+
+def test_the_plugin_brings_these_routes_and_the_receiver_of_callbacks_and_nothing_else() -> None:
+    from airflow_provider_runway.compat import AirflowPlugin
+    from airflow_provider_runway.plugins.runway import RunwayPlugin
+
+    brought = {
+        name
+        for name, value in vars(RunwayPlugin).items()
+        if not name.startswith("_") and isinstance(value, list) and value
+    }
+    # What the others bring asks Airflow for nothing: links, and where a tab leads.
+    assert brought == {"fastapi_apps", "external_views", "operator_extra_links"}
+    assert brought < {name for name in dir(AirflowPlugin) if not name.startswith("_")}
+    made = {app["url_prefix"]: app["app"]._make() for app in RunwayPlugin.fastapi_apps}
+    assert {prefix: type(app).__name__ for prefix, app in made.items()} == {
+        "/runway": "_Guarded",
+        # The one that nobody logs in for: it believes nothing (tests/integration/pages/test_receiver.py).
+        "/runway-callbacks": "Receiver",
+    }
 
 
 def test_the_paths_that_are_tried_are_all_there_are() -> None:
