@@ -26,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short fuzz benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -70,6 +70,9 @@ chaos: venv ## kill all processes of a real Airflow at random, and count charges
 
 chaos-short: venv ## a few minutes of the same
 	@.venv/bin/python -m tests.chaos --short $(FLAGS)
+
+fuzz: venv ## give the parsers damaged and random answers; FLAGS="--minutes 30"
+	@.venv/bin/python -m tests.fuzz $(FLAGS)
 
 benchmark: venv-benchmark ## this package beside other providers (an hour); FLAGS=--quick for a try
 	.venv-benchmark/bin/python -m benchmarks $(FLAGS)

@@ -170,7 +170,8 @@ class Keeper:
             told = json.loads(text)
         except _NOT_THERE:
             return None
-        except ValueError:
+        # A deep nesting is a RecursionError.
+        except (ValueError, RecursionError):
             return {}
         return told if isinstance(told, dict) else {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_runway import __version__
+from airflow_provider_runway.api import values
 from airflow_provider_runway.api.answers import DIALECTS, Dialect
 from airflow_provider_runway.compat import AirflowNotFoundException, BaseHook, Connection, mask_secret
 from airflow_provider_runway.exceptions import (
@@ -284,12 +286,19 @@ def load_settings(conn_id: str) -> RunwaySettings:
 
 
 def _wrong(conn_id: str, what: str, value: Any, rule: str) -> str:
-    shown = repr(value)
-    if isinstance(value, str) and "@" in value:
-        # User and password of a URL are nobody's business.
-        scheme, separator, rest = value.rpartition("://")
-        shown = repr(f"{scheme}{separator}***@{rest.rpartition('@')[2]}")
-    return f"Connection {conn_id!r}, {what}: {shown} {rule}."
+    return f"Connection {conn_id!r}, {what}: {_without_passwords(value)!r} {rule}."
+
+
+def _without_passwords(value: Any) -> Any:
+    """Return a value without what is before an ``@``: the password of a URL is nobody's business."""
+    if isinstance(value, dict):
+        return {name: _without_passwords(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_passwords(inner) for inner in value]
+    if not isinstance(value, str) or "@" not in value:
+        return value
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value)
+    return f"{scheme[0] if scheme else ''}***@{value.rpartition('@')[2]}"
 
 
 def _api_key(conn_id: str, password: str | None) -> str:
@@ -325,13 +334,7 @@ def _http_url(conn_id: str, what: str, value: Any) -> str:
         raise RunwayValidationError(_wrong(conn_id, what, value, rule))
     url = value.strip()
     url = (url if "://" in url else f"https://{url}").rstrip("/")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-        good = parts.scheme in ("http", "https") and parts.hostname and not parts.username and " " not in url
-    except ValueError:
-        good = False
-    if not good:
+    if values.url(url) is None or urlsplit(url).username:
         raise RunwayValidationError(_wrong(conn_id, what, value, rule))
     return url
 

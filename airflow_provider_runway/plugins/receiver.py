@@ -47,6 +47,7 @@ _MOST_CONNECTIONS = 64
 #: Characters of a connection's ID, and digits of a length.
 _LONGEST_ID, _LENGTH = 250, re.compile(r"[0-9]{1,9}")
 
+_LENGTH = re.compile(r"[0-9]{1,9}")
 _OK = b'{"code":200,"msg":"success"}'
 _WORDS = {
     400: "This is no callback.",

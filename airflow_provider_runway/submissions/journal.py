@@ -67,6 +67,42 @@ class Submission:
     resubmissions: int = 0
     recipient: str | None = None
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not _CAN_BE[field.name](value):
+                raise TypeError(f"{field.name}={value!r}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_moment(value: Any) -> bool:
+    # Of the years that a calendar has.
+    return isinstance(value, int | float) and 0 <= value < 1e11
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+_CAN_BE: dict[str, Callable[[Any], bool]] = {
+    "digest": _is_text,
+    "prompt": _is_text,
+    "try_number": _is_count,
+    "max_tries": _is_count,
+    "submitted_at": _is_moment,
+    "end_time": _is_moment,
+    "runway_task_id": _is_text_or_none,
+    "resubmissions": _is_count,
+    "recipient": _is_text_or_none,
+}
+
 
 def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
     """
@@ -99,7 +135,12 @@ def count_resubmissions(store: StateStore, runway_task_id: str) -> int:
     :raises RunwayServerError: the record cannot be read now.
     """
     record = _read(store) or {}
-    return int(record.get("resubmissions", 0)) if record.get("runway_task_id") == runway_task_id else 0
+    return _count(record) if record.get("runway_task_id") == runway_task_id else 0
+
+
+def _count(record: dict[str, Any]) -> int:
+    count = record.get("resubmissions")
+    return count if isinstance(count, int) else 0
 
 
 class SubmissionJournal:
@@ -147,7 +188,9 @@ class SubmissionJournal:
         record = self._seen = self._read()
         if record is None:
             return None
-        if record.get("max_tries", self._max_tries) != self._max_tries:
+        max_tries = record.get("max_tries")
+        # What is no number is damaged, and no clear.
+        if _is_count(max_tries) and max_tries != self._max_tries:
             log.info(
                 "This task was cleared since try %s (%s): submitting anew",
                 record.get("try_number"),
@@ -287,7 +330,10 @@ class SubmissionJournal:
     def _uploads(self) -> dict[str, Any]:
         try:
             noted = (self._store.get(_UPLOADS) or {}) if self._store is not None else {}
-            return dict(noted.get("files") or {})
+            return {
+                version: {"url": str(entry["url"]), "until": float(entry["until"])}
+                for version, entry in (noted.get("files") or {}).items()
+            }
         except Exception as error:
             log.warning("Earlier uploads cannot be read: %s", error)
             return {}
@@ -296,7 +342,7 @@ class SubmissionJournal:
         last = self._seen
         if last is None or last.get("max_tries") != self._max_tries:
             return 0
-        return int(last.get("resubmissions", 0)) + (last.get("runway_task_id") is not None)
+        return _count(last) + (last.get("runway_task_id") is not None)
 
     def _read(self) -> dict[str, Any] | None:
         return None if self._store is None else _read(self._store)

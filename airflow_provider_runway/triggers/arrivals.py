@@ -55,7 +55,7 @@ def _kept(value: Any) -> dict[str, Any]:
         # As the API server of Airflow 3.1 writes it.
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     return value if isinstance(value, dict) else {}
 

@@ -51,11 +51,13 @@ def test_the_host_is_the_base_url(connect: Connect, fields: dict[str, Any], base
     assert hook.url_from_endpoint("/api/v1/chat/credit") == f"{base_url}/api/v1/chat/credit"
 
 
-@pytest.mark.parametrize("host", ["ftp://kie.example", "https://", "http://kie.example:port", "a host"])
+@pytest.mark.parametrize(
+    "host", ["ftp://kie.example", "https://", "http://kie.example:port", "a host", "a\rhost"]
+)
 def test_a_host_that_is_none_is_refused_by_name(connect: Connect, host: str) -> None:
     with pytest.raises(RunwayValidationError, match="host") as caught:
         load_settings(connect(host=host))
-    assert host.split("//")[-1] in str(caught.value)
+    assert repr(host.split("//")[-1])[1:-1] in str(caught.value)
     assert "runway_default" in str(caught.value)
 
 
@@ -88,6 +90,17 @@ def test_a_wrong_extra_is_refused_with_its_name_value_and_rule(
     with pytest.raises(RunwayValidationError) as caught:
         load_settings(connect(extra=extra))
     assert all(text in str(caught.value) for text in ["runway_default", "must be", *named])
+
+
+@pytest.mark.parametrize(
+    "proxies", [{"https": "http://user:secret-word@proxy", "http": 7}, ["http://u:secret-word@p"]]
+)
+def test_the_password_of_a_proxy_is_not_shown_with_what_is_wrong_beside_it(
+    connect: Connect, proxies: Any
+) -> None:
+    with pytest.raises(RunwayValidationError, match=r"proxies.*http://\*\*\*@p") as caught:
+        load_settings(connect(extra={"proxies": proxies}))
+    assert "secret-word" not in str(caught.value)
 
 
 @pytest.mark.parametrize("extra", [["webhook-secret"], "webhook-secret", 7])

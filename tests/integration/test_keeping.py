@@ -491,7 +491,16 @@ def test_the_manifest_tells_the_story(task: RunwayTask, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("other", ['{"mine": 1}', "[]", "no JSON", '{"runway_task_id": "another"}'])
+@pytest.mark.parametrize(
+    "other",
+    [
+        '{"mine": 1}',
+        "[]",
+        "no JSON",
+        '{"runway_task_id": "another"}',
+        pytest.param("[" * 100_000, id="deeply nested"),
+    ],
+)
 def test_a_json_file_of_somebody_else_is_not_replaced(
     recorder: Recorder, task: RunwayTask, tmp_path: Path, other: str
 ) -> None:

@@ -101,6 +101,36 @@ def test_a_record_that_cannot_be_understood_means_that_nobody_can_know(store: Ta
         journal(store, try_number=2).earlier()
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"submitted_at": "yesterday"},
+        {"submitted_at": 1e300},
+        {"end_time": None},
+        {"max_tries": "many"},
+        {"runway_task_id": ["task-1"]},
+        {"prompt": 7},
+        {"resubmissions": -1},
+    ],
+)
+def test_a_record_with_a_value_that_cannot_be_is_damaged(
+    store: TaskStateStore, field: dict[str, object]
+) -> None:
+    submitted(store)
+    (key,) = store.values
+    store.values[key] = json.dumps({**json.loads(store.values[key]), **field})
+    with pytest.raises(RunwaySubmissionUnknownError, match=f"damaged.*{next(iter(field))}"):
+        journal(store, try_number=2).earlier()
+
+
+@pytest.mark.parametrize("entry", [None, 7, "url", {"url": "https://file.com/a.png"}, {"until": "soon"}])
+def test_an_upload_whose_record_is_damaged_is_made_again(store: TaskStateStore, entry: object) -> None:
+    store.set("runway_uploads", {"files": {"1": entry}})
+    assert journal(store).upload_of("1") is None
+    journal(store).note_upload("1", "https://file.com/b.png")
+    assert journal(store).upload_of("1") == "https://file.com/b.png"
+
+
 def test_a_clear_gets_rid_of_a_record_that_cannot_be_understood(store: TaskStateStore) -> None:
     submitted(store)
     (key,) = store.values

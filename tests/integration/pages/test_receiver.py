@@ -270,6 +270,8 @@ def test_what_is_no_genuine_call_is_refused(caller: TestClient, history: History
     assert caller.get(path).status_code == 405
     assert caller.post(path, content=b"garbage").status_code == 400
     assert caller.post(path, content=b"x" * (receiver.LARGEST_BODY + 1)).status_code == 413
+    for length in ("9" * 5000, "-1", "a lot"):
+        assert caller.post(path, content=b"", headers={"Content-Length": length}).status_code == 413
     chunks = (b"x" * 1024 for _ in range(100))
     assert caller.post(path, content=chunks).status_code == 413
     assert (task.kept, task.state) == (None, "deferred")

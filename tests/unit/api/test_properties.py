@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import pickle
 
 import pytest
 from hypothesis import example, given
@@ -28,107 +27,21 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskFailedError,
     RunwayTaskRejectedError,
     RunwayValidationError,
-    error_from_dict,
+)
+from tests.fuzz.bodies import (
+    ANY_BODY,
+    ANY_JSON,
+    HEADERS,
+    KNOWN_CODES,
+    PHRASES,
+    STATUSES,
+    WORDS,
+    assert_is_a_sound_error,
+    assert_is_a_url,
 )
 
-ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.integers(min_value=10**11, max_value=10**400),
-    st.floats(),
-    ANY_TEXT,
-    st.sampled_from(
-        [
-            "success",
-            "fail",
-            "null",
-            "0",
-            "1",
-            "1e999",
-            "-1",
-            "nan",
-            "https://example.com/v.mp4",
-            "https://[",
-            "{}",
-            "[]",
-        ]
-    ),
-    st.sampled_from([0, 1, 2, 3, 1774788502, 1774788502000, 1e308, -62135596801, 253402300800]),
-    st.datetimes().map(str),
-)
-# fmt: off
-FIELDS = st.sampled_from([
-    "taskId", "recordId", "state", "generateParam", "prompt", "imageUrl", "videoInfo", "videoUrl",
-    "videoId", "parentTaskId", "generateTime", "failCode", "failMsg", "expireFlag", "successFlag",
-    "errorCode", "errorMessage", "createTime", "completeTime", "response", "resultVideoUrl",
-    "resultImageUrl", "paramJson", "param", "input", "resultJson", "resultUrls", "creditsConsumed",
-    "downloadUrl", "task_id", "model", "costTime", "updateTime", "operationType",
-])
-# fmt: on
-ANY_JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.dictionaries(st.one_of(FIELDS, ANY_TEXT), inner, max_size=8),
-        # JSON within JSON
-        inner.map(json.dumps),
-    ),
-    max_leaves=12,
-)
-KNOWN_CODES = st.sampled_from(
-    [400, 401, 402, 403, 404, 408, 422, 429, 433, 451, 455, 500, 501, 502, 503, 504, 505, 520, 524]
-)
-CODES = st.one_of(st.just(200), KNOWN_CODES, ANY_JSON)
-PHRASES = [
-    "Credits insufficient : Your current balance isn't enough",
-    "This field is required",
-    "try again later",
-    "task id is blank",
-    "Reached the limit for concurrent generations.",
-    "Upload failed due to network reasons, please re-enter",
-    "Your prompt was caught by our AI moderator",
-    "recordInfo is null",
-    "Please top up to continue.",
-]
-WORDS = st.lists(st.one_of(st.sampled_from(PHRASES), ANY_TEXT), max_size=3).map(" ".join)
-DATA = st.one_of(st.dictionaries(FIELDS, ANY_JSON, max_size=14), ANY_JSON)
-ENVELOPES = st.fixed_dictionaries(
-    {"code": CODES}, optional={"msg": st.one_of(WORDS, ANY_JSON), "data": DATA, "success": SCALARS}
-)
-BODIES = st.one_of(
-    st.binary(max_size=200),
-    ANY_TEXT,
-    ANY_JSON.map(json.dumps),
-    ENVELOPES.map(json.dumps),
-    st.builds(lambda data: json.dumps({"code": 200, "msg": "success", "data": data}), DATA),
-    st.builds(lambda data: json.dumps({"code": 200, "data": data}).encode("utf-16"), DATA),
-)
-STATUSES = st.one_of(st.just(200), st.integers(min_value=100, max_value=599), st.integers())
-HEADERS = st.one_of(st.none(), ANY_TEXT, st.integers().map(str), st.datetimes().map(str))
 
-
-def assert_is_a_sound_error(error: RunwayError) -> None:
-    """An error must survive logging, a trigger's event and another process."""
-    text = str(error)
-    assert text
-    text.encode()
-    plain = error.to_dict()
-    again = error_from_dict(json.loads(json.dumps(plain)))
-    assert type(again) is type(error)
-    assert again.to_dict() == plain
-    assert str(pickle.loads(pickle.dumps(error))) == text
-    assert error.retry_after is None or 0 <= error.retry_after < math.inf
-
-
-def assert_is_a_url(url: str) -> None:
-    assert url.lower().startswith(("http://", "https://"))
-    assert not any(character.isspace() for character in url)
-    url.encode()
-
-
-@given(status=STATUSES, body=BODIES, retry_after=HEADERS)
+@given(status=STATUSES, body=ANY_BODY, retry_after=HEADERS)
 @pytest.mark.parametrize(
     ("generation", "model"), [("dedicated", "runway"), ("dedicated", "aleph"), ("market", "runway")]
 )
@@ -150,7 +63,7 @@ def test_any_answer_to_a_lookup_is_a_task_or_an_error(generation, model, status,
         assert_is_a_sound_error(error)
 
 
-@given(status=STATUSES, body=BODIES, retry_after=HEADERS)
+@given(status=STATUSES, body=ANY_BODY, retry_after=HEADERS)
 def test_any_answer_to_a_creation_is_an_id_or_an_error(status, body, retry_after):
     try:
         runway_task_id = read_created(status, body, retry_after=retry_after)
@@ -163,7 +76,7 @@ def test_any_answer_to_a_creation_is_an_id_or_an_error(status, body, retry_after
         runway_task_id.encode()
 
 
-@given(status=STATUSES, body=BODIES, retry_after=HEADERS)
+@given(status=STATUSES, body=ANY_BODY, retry_after=HEADERS)
 def test_any_answer_to_another_call_is_what_it_asked_for_or_an_error(status, body, retry_after):
     for read in (read_credits, read_download_url, read_upload):
         try:
