@@ -28,6 +28,7 @@ html_baseurl = DOCS_URL
 
 # The pages are plain Markdown, whose links to headings are those of a code host.
 myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_inline"]
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -44,6 +45,7 @@ nitpick_ignore_regex = [
 ]
 
 EXAMPLES = re.compile(r"\]\(\.\./example_dags(?:/(\w+)\.py)?\)")
+THEMED = re.compile(r"(!\[[^\]]*\]\(images/\w+_)(light|dark)(\.png\))")
 ERROR = re.compile(r"(:raises |:class:`)(Runway\w+Error)\b")
 #: Written for Sphinx to read, and git-ignored.
 WRITTEN = HERE / "reference"
@@ -83,9 +85,10 @@ def _examples() -> str:
 
 
 def adapt_source(app: Any, name: str, source: list[str]) -> None:
-    """Lead links to the example DAGs to the page that shows them, and name what docstrings refer to."""
+    """Lead links to where they lead on the site, and show the pictures that fit the reader's theme."""
     page = "reference/examples.md"
     source[0] = EXAMPLES.sub(lambda link: f"]({page}#{link[1]})" if link[1] else f"]({page})", source[0])
+    source[0] = THEMED.sub(r"\1light\3{.only-light} \1dark\3{.only-dark}", source[0])
     if name == "index":
         # Pages that are still to be written.
         source[0] = re.sub(

@@ -1,4 +1,4 @@
-"""The README and the how-to pages, taken apart for the tests that see whether they are true."""
+"""The README and the pages of the docs, taken apart for the tests that see whether they are true."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+#: Each page by its path: what lies at the root, and the documentation.
 PAGES = {
-    name: (REPOSITORY / name).read_text(encoding="utf-8")
-    for name in (
-        "README.md",
-        "docs/connection.md",
-        "docs/operators.md",
-        "docs/storing.md",
-        "docs/waiting.md",
-        "docs/reliability.md",
-        "docs/performance.md",
-        "docs/errors.md",
-        "docs/reference.md",
-        "docs/looking.md",
-        "docs/callbacks.md",
-    )
+    file.relative_to(REPOSITORY).as_posix(): file.read_text(encoding="utf-8")
+    for folder in (REPOSITORY, REPOSITORY / "docs")
+    for file in sorted(folder.glob("*.md"))
 }
 
 
@@ -59,3 +49,8 @@ def table(page: str, heading: str) -> dict[str, list[str]]:
     section = PAGES[page].split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
     return {row[0].strip().strip("`"): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+def without_code(text: str) -> str:
+    """Return a page's text without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)

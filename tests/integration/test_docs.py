@@ -1,10 +1,12 @@
-"""Each snippet of the README and the how-to pages works as it stands there, against the simulator."""
+"""Each snippet of the README and the docs works as it stands there, against the simulator."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -82,7 +84,8 @@ def shell(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> She
     return shell
 
 
-PYTHON = snippets("python")
+# The simulator's page shows how to test: its tests run what stands there.
+PYTHON = [snippet for snippet in snippets("python") if snippet.page != "docs/simulator.md"]
 # The operators' page begins with the imports that the snippets of all pages use.
 IMPORTS = next(snippet for snippet in PYTHON if snippet.page == "docs/operators.md")
 MEDIA = REPOSITORY / "example_dags" / "media"
@@ -130,6 +133,7 @@ def runs(shell: Shell) -> Runs:
             "/data/pictures/fox.jpg": MEDIA / "mountains.jpg",
             "/data/videos/hills.mp4": MEDIA / "hills.mp4",
             "/data/": f"{shell.folder}/data/{name}/",
+            "s3://aws_default@my-bucket/": f"{shell.folder}/bucket/{name}/",
         }.items():
             source = source.replace(page_path, str(real_path))
         (shell.folder / "dags" / f"{name}.py").write_text(source)
@@ -183,15 +187,19 @@ COMMANDS = {
     "airflow connections add": "run, then read the connection",
     "AIRFLOW__CORE__TEST_CONNECTION=Enabled airflow connections test": "run with a simulator",
     "export AIRFLOW_CONN_RUNWAY_DEFAULT=": "run, then read the connection",
+    "pip install '.[simulator]'": "run without the installation",
+    "curl -d": "run with a simulator, then read its faults",
 }
 
 
 def how_to_try(snippet: Snippet) -> str:
-    return COMMANDS[max((words for words in COMMANDS if snippet.source.startswith(words)), key=len)]
+    known = [words for words in COMMANDS if snippet.source.startswith(words)]
+    assert known, f"{snippet.page}, line {snippet.line}: say in COMMANDS how this is to be tried"
+    return COMMANDS[max(known, key=len)]
 
 
 @named(snippets("bash"))
-def test_the_command_works(snippet: Snippet, shell: Shell) -> None:
+def test_the_command_works(snippet: Snippet, shell: Shell, simulator: Simulator) -> None:
     way = how_to_try(snippet)
     if way == "dry run":
         command = snippet.source.strip().replace("make", f"make --dry-run -C {REPOSITORY}")
@@ -229,6 +237,29 @@ def test_the_command_works(snippet: Snippet, shell: Shell) -> None:
         assert "RunwaySettings(conn_id='runway_default'" in shell.run(snippet.source + read)
     elif way == "run with a simulator":
         assert "Connection success!" in shell.run(snippet.source, connected=True)
+    elif way == "run with a simulator, then read its faults":
+        if not shutil.which("curl"):
+            pytest.skip("there is no curl")
+        try:
+            shell.run(snippet.source.replace("http://127.0.0.1:8089", simulator.url))
+            assert simulator.stats()["faults"]
+        finally:
+            simulator.clear_faults()
+    elif way == "run without the installation":
+        (said,) = [text for text in snippets("text") if text.page == snippet.page]
+        installation, _, command = snippet.source.partition("\n")
+        assert installation.startswith("pip install")
+        with subprocess.Popen(
+            shlex.split(command.replace("8089", "0")),
+            cwd=shell.folder,
+            env=shell.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            process.kill()
+        assert re.sub(r":\d+$", ":8089", line.strip()) == said.source.strip()
     else:
         assert way.startswith("not run: ")
 

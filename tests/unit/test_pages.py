@@ -6,8 +6,10 @@ import ast
 import inspect
 import json
 import re
+from configparser import ConfigParser
 
 import pytest
+from airflow.configuration import conf
 from airflow.models import Connection
 
 from airflow_provider_runway import DOCS_URL, exceptions
@@ -17,7 +19,7 @@ from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.operators import runway as operators
 from airflow_provider_runway.operators.submit import RunwaySubmitOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
-from tests.pages import PAGES, REPOSITORY, Snippet, snippets, table
+from tests.pages import PAGES, REPOSITORY, Snippet, snippets, table, without_code
 
 
 @pytest.mark.parametrize("snippet", snippets("json"), ids=lambda snippet: snippet.name)
@@ -120,16 +122,84 @@ def test_every_field_of_the_form_stands_on_the_connections_page() -> None:
         assert label in page
 
 
+#: What stands on the pages, and where it is tried; the rest is nothing that could be run.
+LANGUAGES = {"python", "bash", "json", "ini", "text", "nginx", "{toctree}"}
+
+
+def test_the_pages_have_snippets_of_languages_that_are_tried() -> None:
+    found = {
+        language
+        for text in PAGES.values()
+        for language in re.findall(r"^ *```(\S*)\n.*?^ *```$", text, re.DOTALL | re.MULTILINE)
+    }
+    assert found <= LANGUAGES
+
+
+@pytest.mark.parametrize("snippet", snippets("ini"), ids=lambda snippet: snippet.name)
+def test_the_options_of_a_configuration_exist(snippet: Snippet) -> None:
+    parser = ConfigParser()
+    parser.read_string(snippet.source)
+    ours = get_provider_info()["config"]
+    for section in parser.sections():
+        for option in parser[section]:
+            known = (
+                option in ours[section]["options"] if section in ours else conf.has_option(section, option)
+            )
+            assert known, f"[{section}] {option}"
+
+
 def anchors(text: str) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", without_code(text), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", PAGES[page]):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", without_code(PAGES[page])):
         path, _, anchor = target.partition("#")
         file = (REPOSITORY / page).parent / path if path else REPOSITORY / page
         assert file.exists(), target
         if anchor:
             assert anchor in anchors(file.read_text(encoding="utf-8")), target
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    shown = {name for text in PAGES.values() for name in re.findall(r"images/([\w.]+)\)", text)}
+    # The site shows the one that fits the reader's theme.
+    shown |= {name.replace("light", "dark") for name in shown} | {
+        name.replace("dark", "light") for name in shown
+    }
+    assert {file.name for file in (REPOSITORY / "docs" / "images").iterdir()} <= shown
+
+
+SOURCES = [
+    path
+    for pattern in ("*.md", "*.toml", "docs/*.md", "airflow_provider_runway/**/*.py", "example_dags/*.py")
+    for path in REPOSITORY.glob(pattern)
+]
+
+
+def test_links_to_the_site_lead_to_its_pages() -> None:
+    for path in SOURCES:
+        for page, anchor in re.findall(
+            rf"(?:{re.escape(DOCS_URL)}|{{DOCS_URL}})(\w+)\.html#?([\w-]*)", path.read_text(encoding="utf-8")
+        ):
+            text = PAGES[f"docs/{page}.md"]
+            assert not anchor or anchor in anchors(text), f"{path}: {page}.html#{anchor}"
+
+
+#: Nobody asks them in a test. A host that is not among these is to be looked at by a person once.
+HOSTS = {
+    "kie.ai",
+    "api.kie.ai",
+    "docs.kie.ai",
+    "kieai.redpandaai.co",
+    "github.com",
+    "airflow-provider-runway.readthedocs.io",
+}
+
+
+def test_links_to_elsewhere_lead_to_hosts_that_are_known() -> None:
+    for page, text in PAGES.items():
+        links = re.findall(r"(?:\]\(|<)https?://([^/)>#?]+)", without_code(text))
+        assert set(links) <= HOSTS, page

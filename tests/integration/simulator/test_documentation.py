@@ -44,6 +44,22 @@ def test_the_users_own_dag_is_tested_as_the_page_shows(tmp_path: Path) -> None:
     assert "3 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
+def test_the_other_snippets_work_too(tmp_path: Path) -> None:
+    named = set(snippets().values())
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    settings, used = [block for block in blocks if block.partition("\n")[2] not in named]
+    (tmp_path / "test_settings.py").write_text(
+        f"{settings}\n\ndef test_it(runway_simulator):\n"
+        "    assert (runway_simulator.balance, runway_simulator.settings.render) == (24.0, True)\n"
+    )
+    (tmp_path / "used.py").write_text(used)
+    run = {"capture_output": True, "text": True, "timeout": 280, "env": ENVIRONMENT, "cwd": tmp_path}
+    tested = subprocess.run([sys.executable, "-m", "pytest", "-p", PLUGIN, "-q", "."], **run)
+    assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
+    started = subprocess.run([sys.executable, "used.py"], **run)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", started.stdout), started.stderr
+
+
 def test_every_setting_is_on_the_page() -> None:
     options = {f"--{field.name.replace('_', '-')}" for field in fields(Settings)}
     options = options - {"--api-keys", "--render"} | {"--api-key", "--no-render"}
