@@ -15,6 +15,7 @@ from airflow.models import Connection
 from airflow_provider_runway import DOCS_URL, exceptions
 from airflow_provider_runway.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_runway.get_provider_info import get_provider_info
+from airflow_provider_runway.hooks import connection
 from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.operators import runway as operators
 from airflow_provider_runway.operators.submit import RunwaySubmitOperator
@@ -120,6 +121,25 @@ def test_every_field_of_the_form_stands_on_the_connections_page() -> None:
         assert f"| `{name}` |" in page or f"*{field['label']}*" in page
     for label in connection_type["ui-field-behaviour"]["relabeling"].values():
         assert label in page
+
+
+def test_every_extra_stands_on_the_connections_page_with_its_default() -> None:
+    documented = table("docs/connection.md", "## Extras")
+    assert set(documented) | {"proxy", "verify_ssl"} == connection._EXTRAS
+    defaults = RunwaySettings(conn_id="runway_default", api_key="key")
+    words = {"none": None, "true": True, "false": False, "[10, 30]": (10.0, 30.0)}
+    for name, (_, default, _) in documented.items():
+        if hasattr(defaults, name):
+            said = default.strip("`")
+            value = getattr(defaults, name)
+            assert words.get(said, type(value)(said) if value is not None else None) == value, name
+
+
+def test_every_option_stands_on_the_configurations_page_with_its_default() -> None:
+    documented = table("docs/configuration.md", "## The section `[runway]`")
+    options = get_provider_info()["config"]["runway"]["options"]
+    defaults = {name: option["default"] or "none" for name, option in options.items()}
+    assert {name: default.strip("`") for name, (_, default, *_) in documented.items()} == defaults
 
 
 #: What stands on the pages, and where it is tried; the rest is nothing that could be run.
