@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_runway.api.requests import GenerateVideo
 from airflow_provider_runway.compat import TaskDeferred
-from airflow_provider_runway.exceptions import RunwayTaskFailedError
+from airflow_provider_runway.exceptions import RunwayRateLimitError, RunwayTaskFailedError
 from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
@@ -273,7 +273,7 @@ def test_an_older_airflow_ends_tasks_in_a_worker(
 def test_a_pause_in_the_triggerer_is_over_only_after_the_race(asked: float, given: float) -> None:
     before = datetime.now(timezone.utc).timestamp()
     with pytest.raises(TaskDeferred) as caught:
-        deferral.pause(generate(), asked, RuntimeError("too many"), refusals=1)
+        deferral.pause(generate(), asked, RunwayRateLimitError("too many"), refusals=1)
     _, arguments = caught.value.trigger.serialize()
     moment = arguments["moment"]
     assert moment.timestamp() - before == pytest.approx(given, abs=5)
