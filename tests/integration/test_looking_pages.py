@@ -398,6 +398,23 @@ def test_hundreds_of_videos_come_in_pages_as_one_scrolls(tell: Callable[[Story],
     tell(story)
 
 
+def test_who_is_back_at_the_end_before_the_page_has_seen_it_leave_gets_more(
+    tell: Callable[[Story], None],
+) -> None:
+    async def story(browser: Browser, server: Server) -> None:
+        await open_gallery(browser, server, *[entry(number) for number in range(120)])
+        await browser.evaluate(
+            """
+            const end = document.getElementById("end"), where = end.getBoundingClientRect.bind(end);
+            end.getBoundingClientRect = () => { const found = where(); scrollTo(0, 1e9); return found; };
+            scrollTo(0, 1e9);
+            """
+        )
+        await browser.wait_for("document.querySelectorAll('.card').length === 120")
+
+    tell(story)
+
+
 def test_a_living_run_is_asked_again_unless_nobody_looks(tell: Callable[[Story], None]) -> None:
     async def story(browser: Browser, server: Server) -> None:
         server.live = True

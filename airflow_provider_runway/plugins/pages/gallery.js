@@ -372,6 +372,11 @@ async function loadMore() {
       // The observer tells of a change alone; whether the end is still near, the layout says.
       nearEnd = end.getBoundingClientRect().top < innerHeight + 800;
     }
+    if (!nearEnd) {
+      // To the observer it is no change when somebody scrolls there again before it saw the end leave.
+      watcher.unobserve(end);
+      watcher.observe(end);
+    }
   } finally {
     loading = false;
   }
@@ -414,7 +419,7 @@ const again = keepAsking(look, document.getElementById("news"), () => {
   grid.querySelectorAll(".placeholder").forEach((item) => item.remove());
 });
 
-new IntersectionObserver(
+const watcher = new IntersectionObserver(
   (changes) => {
     nearEnd = changes.at(-1).isIntersecting;
     if (nearEnd && total !== null) {
@@ -423,4 +428,5 @@ new IntersectionObserver(
     }
   },
   { rootMargin: "800px" },
-).observe(end);
+);
+watcher.observe(end);
