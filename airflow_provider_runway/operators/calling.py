@@ -10,12 +10,16 @@ from uuid import UUID
 from airflow_provider_runway.api.requests import check_url
 from airflow_provider_runway.compat import HAS_TABS, conf
 from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayError,
     RunwayRequestError,
+    RunwaySubmissionUnknownError,
     RunwayTaskNotFoundError,
     RunwayValidationError,
 )
 from airflow_provider_runway.submissions.tokens import Recipient
-from airflow_provider_runway.triggers import arrivals, deferral
+from airflow_provider_runway.triggers import arrivals, deferral, results
+from airflow_provider_runway.waiting.poller import GRACE
 from airflow_provider_runway.waiting.schedule import long_done
 
 if TYPE_CHECKING:
@@ -91,7 +95,7 @@ def answer_given_back(
 ) -> Submission | None:
     """
     Return a submission whose answer was lost with the Runway task that kie.ai has called about since; waits
-    for the call for as long as such a task takes. ``None`` where none came.
+    for the call for as long as such a task takes. ``None`` where none came that can be believed.
 
     :param operator: The task.
     :param hook: The hook.
@@ -100,26 +104,54 @@ def answer_given_back(
     :param submission: The submission.
     :param request: What was asked for.
     :param unknown: How many attempts nobody can know the fate of so far, this one included.
-    :raises RunwayError: the task that was named cannot be looked up now.
+    :raises RunwayError: the task that was named cannot be looked up.
     :raises TaskDeferred: it waits in the triggerer, and goes on in ``answer_awaited``.
     """
     if submission.recipient is None or submission.digest != journal.digest:
         return None
     until = _call_expected_until(submission, request, hook)
+    foreign: str | None = None
     while True:
+        # An earlier try that was given up may have had its answer after all.
+        answered = journal.answered(submission)
+        if answered is not None:
+            return answered
+        error: RunwayError | None = None
         named = arrivals.arrival_for(context, journal.store, submission.recipient)
-        if named is not None:
-            return _believed(operator, hook, journal, submission, request, named)
+        if named is not None and named != foreign:
+            try:
+                if _is_of_request(hook, request, named):
+                    operator.log.info(
+                        "kie.ai called: the submission without an answer is Runway task %s", named
+                    )
+                    results.count_submission(request)
+                    return journal.accepted(submission, named)
+                operator.log.warning(
+                    "A call named Runway task %s, which is one of another prompt, so it is not believed.",
+                    named,
+                )
+                foreign = named
+            except RunwayAuthenticationError:
+                raise
+            except RunwayError as trouble:
+                operator.log.warning("kie.ai called about Runway task %s, but: %s", named, trouble)
+                if isinstance(trouble, RunwayTaskNotFoundError | RunwayRequestError):
+                    # At first, kie.ai may not know a new one.
+                    is_new = time.time() < submission.submitted_at + GRACE / hook.settings.speed
+                    foreign = None if is_new else named
+                else:
+                    error = trouble
         if time.time() >= until:
+            if error is not None:
+                raise _unseen(error, named, journal)
             return None
         if operator.deferrable:
             operator.log.info("Waiting for kie.ai to call, which names the Runway task if there is one.")
+            left = {"submission": asdict(submission), "unknown": unknown}
+            # Where the trigger fails, Airflow forgets what the task was to go on with.
+            context["ti"].xcom_push(key=results.UNANSWERED_KEY, value=left)
             deferral.await_answer(
-                operator,
-                recipient=submission.recipient,
-                until=until,
-                submission=asdict(submission),
-                unknown=unknown,
+                operator, recipient=submission.recipient, until=until, foreign=foreign, **left
             )
         time.sleep(_PAUSE / hook.settings.speed)
 
@@ -128,25 +160,20 @@ def _call_expected_until(submission: Submission, request: RunwayRequest, hook: R
     return submission.submitted_at + (long_done(request.kind) + _MARGIN) / hook.settings.speed
 
 
-def _believed(
-    operator: PayingOperator,
-    hook: RunwayHook,
-    journal: SubmissionJournal,
-    submission: Submission,
-    request: RunwayRequest,
-    runway_task_id: str,
-) -> Submission | None:
-    """Return the submission with that task, once kie.ai itself says that it is one of the same prompt."""
-    try:
-        task = hook.get_task(runway_task_id, model=request.model)
-    except (RunwayTaskNotFoundError, RunwayRequestError) as error:
-        operator.log.warning("kie.ai called about Runway task %r, and knows none: %s", runway_task_id, error)
-        return None
-    if (task.prompt or "").strip() != request.prompt.strip():
-        operator.log.warning(
-            "A call named Runway task %s, which is one of another prompt, so it is not believed.",
-            runway_task_id,
-        )
-        return None
-    operator.log.info("kie.ai called: the submission without an answer is Runway task %s", runway_task_id)
-    return journal.accepted(submission, runway_task_id)
+def _is_of_request(hook: RunwayHook, request: RunwayRequest, runway_task_id: str) -> bool:
+    """Whether kie.ai itself says that a task is one of the same prompt."""
+    task = hook.get_task(runway_task_id, model=request.model)
+    return (task.prompt or "").strip() == request.prompt.strip()
+
+
+def _unseen(error: RunwayError, named: str | None, journal: SubmissionJournal) -> RunwayError:
+    """Return the error for a task that kie.ai has called about, and that cannot be looked up to the last."""
+    if journal.store is not None:
+        # A retry asks again.
+        return error
+    return RunwaySubmissionUnknownError(
+        f"The answer to the submission was lost, and kie.ai called about Runway task {named}, which cannot "
+        f"be looked up ({error}). It may be this one, which is charged: give its ID to a RunwayTaskSensor or "
+        "a RunwayDownloadOperator.",
+        runway_task_id=named,
+    )

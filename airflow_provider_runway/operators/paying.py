@@ -169,7 +169,6 @@ def take_back(
         operator, hook, journal, context, submission, request, unknown=attempts.unknown
     )
     if given:
-        results.count_submission(request)
         return given
     error = unknown_for_good(submission)
     if operator.on_unknown_submission != "resubmit" or attempts.unknown >= _MOST_SUBMISSIONS:
@@ -221,7 +220,6 @@ def submit(
                     operator, hook, journal, context, submission, asked, unknown=unknown
                 )
                 if given:
-                    results.count_submission(request)
                     return given
             if operator.on_unknown_submission != "resubmit" or unknown >= _MOST_SUBMISSIONS:
                 raise

@@ -207,6 +207,11 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
                         return super().resume_execution(next_method, next_kwargs, context)
                     except AirflowException as error:
                         raise deferral.trigger_failed(error, runway_task_id) from error
+            left = ti.xcom_pull(task_ids=self.task_id, map_indexes=ti.map_index, key=results.UNANSWERED_KEY)
+            if left:
+                self.log.warning("The wait for kie.ai's call has failed in the triggerer; going on here.")
+                self.deferrable = False
+                return self.answer_awaited(context, **left)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:

@@ -50,8 +50,8 @@ def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None)
     :param runway_task_id: The Runway task ID that kie.ai names.
     :param board: The ID of the connection for whose triggers it is posted, instead of waking anybody.
     :return: Whether it was kept: not where there is no such task any more, where it has ended (unless
-        callbacks are events: then it tells that there has been one), or where the submission is known to have
-        made another Runway task.
+        callbacks are events: then it tells that there has been one; or unless its answer was lost), or where
+        the submission is known to have made another Runway task.
     """
     from airflow.utils.session import create_session
 
@@ -63,7 +63,15 @@ def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None)
         if is_known is None:
             return False
         is_event = bool(events.callback_asset())
-        keeps = ti.state in _GOING_ON or is_event
+        is_late = not is_known and ti.state not in _GOING_ON
+        if is_late:
+            log.warning(
+                "kie.ai says that Runway task %s has ended: it was paid for by %s, which had no answer and "
+                "has given up. A RunwayDownloadOperator with this ID stores the video.",
+                runway_task_id,
+                ti,
+            )
+        keeps = ti.state in _GOING_ON or is_event or is_late
         before = _keep(session, ti, recipient, runway_task_id) if keeps else None
         # Whatever may have been named for a lost answer, it is no event twice.
         if is_event and before != runway_task_id and (is_known or before is None):

@@ -239,6 +239,26 @@ class SubmissionJournal:
         """
         self._seen = asdict(submission)
 
+    def answered(self, submission: Submission) -> Submission | None:
+        """
+        Return a submission without an answer as another process has noted it since: with its Runway task ID.
+        ``None`` where none has. Never raises.
+
+        :param submission: The submission.
+        """
+        try:
+            record = self._read()
+            known = Submission(**record) if record is not None else None
+        except Exception as error:
+            log.warning("The record of the submission cannot be read: %s", error)
+            return None
+        if known is None or known.runway_task_id is None:
+            return None
+        if replace(known, runway_task_id=None) != submission:
+            return None
+        self._seen = record
+        return known
+
     def intend(self, end_time: float, recipient: str | None = None) -> Submission:
         """
         Note that the request is about to be sent. Call :meth:`refused` or :meth:`accepted` next.

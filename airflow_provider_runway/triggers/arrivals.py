@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,15 +70,20 @@ def arrival_for(context: Context, store: Any, recipient: str) -> str | None:
     :param recipient: The recipient's name.
     """
     ti: Any = context["ti"]
-    try:
-        xcom = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=KEY)
-        found = arrived(xcom, recipient)
-        if found is None and store is not None:
-            found = arrived(store.get(KEY), recipient)
-        return found
-    except Exception as error:
-        log.warning("Whether kie.ai has called back cannot be read: %s", error)
-        return None
+    places: list[Callable[[], Any]] = [
+        lambda: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=KEY)
+    ]
+    if store is not None:
+        places.append(lambda: store.get(KEY))
+    for read in places:
+        try:
+            found = arrived(read(), recipient)
+        except Exception as error:
+            log.warning("Whether kie.ai has called back cannot be read: %s", error)
+        else:
+            if found is not None:
+                return found
+    return None
 
 
 def make_room(context: Context) -> None:

@@ -92,7 +92,9 @@ def pause(operator: BaseOperator, delay: float, reason: RunwayError, **kwargs: A
     )
 
 
-def await_answer(operator: BaseOperator, *, recipient: str, until: float, **kwargs: Any) -> None:
+def await_answer(
+    operator: BaseOperator, *, recipient: str, until: float, foreign: str | None, **kwargs: Any
+) -> None:
     """
     Give the worker back until kie.ai calls about a submission whose answer was lost, or is not expected to
     any more; the task goes on in ``answer_awaited``.
@@ -100,12 +102,13 @@ def await_answer(operator: BaseOperator, *, recipient: str, until: float, **kwar
     :param operator: The task.
     :param recipient: The name of the address at which kie.ai is to call.
     :param until: The time in epoch seconds.
+    :param foreign: A Runway task ID that has arrived and is not the one.
     :param kwargs: What ``answer_awaited`` is to be given.
     """
     from airflow_provider_runway.triggers.lost_answer import LostAnswerTrigger
 
     operator.defer(
-        trigger=LostAnswerTrigger(recipient=recipient, until=until, deferred_at=time.time()),
+        trigger=LostAnswerTrigger(recipient=recipient, until=until, deferred_at=time.time(), foreign=foreign),
         method_name="answer_awaited",
         kwargs=kwargs,
         timeout=timedelta(seconds=max(0.0, until - time.time()) + RESUME_GUARD + DEFERRAL_MARGIN),

@@ -23,19 +23,26 @@ class LostAnswerTrigger(BaseTrigger):
     :param recipient: The name of the address at which kie.ai is to call.
     :param until: When none is expected any more, in epoch seconds.
     :param deferred_at: When the worker was given back, in epoch seconds.
+    :param foreign: A Runway task ID that has arrived and is not the one.
     """
 
-    def __init__(self, recipient: str, until: float, deferred_at: float) -> None:
+    def __init__(self, recipient: str, until: float, deferred_at: float, foreign: str | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self.recipient = recipient
         self.until = until
         self.deferred_at = deferred_at
+        self.foreign = foreign
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments; none of them is a secret."""
         return (
             "airflow_provider_runway.triggers.lost_answer.LostAnswerTrigger",
-            {"recipient": self.recipient, "until": self.until, "deferred_at": self.deferred_at},
+            {
+                "recipient": self.recipient,
+                "until": self.until,
+                "deferred_at": self.deferred_at,
+                "foreign": self.foreign,
+            },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -43,7 +50,8 @@ class LostAnswerTrigger(BaseTrigger):
         # A little later than who wakes, so that nothing falls between.
         await asyncio.sleep(max(0.0, self.deferred_at + RESUME_GUARD + 1.0 - time.time()))
         while True:
-            if await arrival_in_trigger(self.task_instance, self.recipient):
+            found = await arrival_in_trigger(self.task_instance, self.recipient)
+            if found is not None and found != self.foreign:
                 yield TriggerEvent({"status": "callback"})
                 return
             left = self.until - time.time()

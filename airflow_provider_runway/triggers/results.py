@@ -27,6 +27,8 @@ COST_KEY = "credits_consumed"
 REQUEST_KEY = "runway_request"
 #: XCom key of why the last try failed: the error's class, its text, and whether nobody knows of a submission.
 ERROR_KEY = "runway_error"
+#: XCom key of a submission whose answer was lost, while its task waits for a call.
+UNANSWERED_KEY = "runway_unanswered"
 #: XCom key of what an Airflow task returns.
 RETURN_KEY = "return_value"
 

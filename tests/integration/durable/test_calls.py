@@ -11,17 +11,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.exceptions import TaskDeferred
 
 from airflow_provider_runway.compat import HAS_TABS
 from airflow_provider_runway.exceptions import (
+    RunwayServerError,
     RunwaySubmissionUnknownError,
     RunwayTaskRejectedError,
     RunwayValidationError,
 )
+from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.simulator.server import Simulator
 from airflow_provider_runway.submissions.tokens import Recipient
-from airflow_provider_runway.triggers import arrivals
+from airflow_provider_runway.triggers import arrivals, results
 from tests.integration.durable.life import CREATION, Killed, Life
+from tests.stores import TaskStateStore
 
 pytestmark = pytest.mark.skipif(not HAS_TABS, reason="this Airflow cannot be called")
 BASE_URL = "https://airflow.example/prefix"
@@ -139,33 +143,163 @@ def test_it_comes_back_in_a_worker_too(
     assert task.run() == runway_simulator.creations[0]["task_id"]
 
 
-def test_an_id_of_another_prompt_is_not_believed(
-    life: Callable[..., Life], runway_simulator: Simulator
-) -> None:
-    other = life(prompt="Another prompt", callback_url="").run()
-    runway_simulator.add_fault("drop_after", CREATION)
-    task = life(**DEFERRED)
-    call(task, lost(task), str(other))
-    with pytest.raises(RunwaySubmissionUnknownError):
-        woken(task)
-    assert len(runway_simulator.creations) == 2
-
-
-def test_an_id_that_nobody_knows_is_not_believed(
-    life: Callable[..., Life], runway_simulator: Simulator
-) -> None:
-    runway_simulator.add_fault("drop_before", CREATION)
-    task = life(**DEFERRED)
-    call(task, lost(task), "0" * 32)
-    with pytest.raises(RunwaySubmissionUnknownError):
-        woken(task)
-
-
 @pytest.fixture
 def time_passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A function that lets the time pass in which calls are expected."""
     clock = SimpleNamespace(time=lambda: time.time() + 10_000, sleep=time.sleep)
     return lambda: monkeypatch.setattr("airflow_provider_runway.operators.calling.time", clock)
+
+
+def trigger_of(task: Life) -> dict[str, Any]:
+    assert task.deferral is not None
+    assert task.deferral.method_name == "answer_awaited"
+    return dict(task.deferral.trigger.serialize()[1])  # type: ignore[union-attr]
+
+
+def test_an_id_of_another_prompt_is_not_believed_and_the_right_one_is_waited_for(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    other = str(life(prompt="Another prompt", callback_url="").run())
+    runway_simulator.add_fault("drop_after", CREATION)
+    task = life(**DEFERRED)
+    recipient = lost(task)
+    call(task, recipient, other)
+    assert woken(task) is None
+    # It does not go on by the same again.
+    assert trigger_of(task)["foreign"] == other
+    made = runway_simulator.creations[1]["task_id"]
+    call(task, recipient, made)
+    runway_simulator.advance(600)
+    assert woken(task) == made
+    assert len(runway_simulator.creations) == 2
+
+
+def test_an_id_of_another_prompt_is_not_believed_in_the_end(
+    life: Callable[..., Life], runway_simulator: Simulator, time_passes: Callable[[], None]
+) -> None:
+    other = str(life(prompt="Another prompt", callback_url="").run())
+    runway_simulator.add_fault("drop_before", CREATION)
+    task = life(**DEFERRED)
+    call(task, lost(task), other)
+    time_passes()
+    with pytest.raises(RunwaySubmissionUnknownError):
+        woken(task)
+    assert len(runway_simulator.creations) == 1
+
+
+def test_an_id_that_nobody_knows_yet_is_asked_for_again(
+    life: Callable[..., Life], runway_simulator: Simulator, time_passes: Callable[[], None]
+) -> None:
+    runway_simulator.add_fault("drop_before", CREATION)
+    task = life(**DEFERRED)
+    call(task, lost(task), "0" * 32)
+    assert woken(task) is None
+    assert trigger_of(task)["foreign"] is None
+    time_passes()
+    with pytest.raises(RunwaySubmissionUnknownError):
+        woken(task)
+
+
+def test_an_id_that_nobody_knows_for_long_is_not_believed(
+    life: Callable[..., Life], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runway_simulator.add_fault("drop_before", CREATION)
+    monkeypatch.setattr("airflow_provider_runway.operators.calling.GRACE", 0.0)
+    task = life(**DEFERRED)
+    call(task, lost(task), "0" * 32)
+    assert woken(task) is None
+    assert trigger_of(task)["foreign"] == "0" * 32
+
+
+def test_a_look_up_that_fails_for_a_moment_does_not_lose_the_task(
+    life: Callable[..., Life], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runway_simulator.add_fault("drop_after", CREATION)
+    task = life(**DEFERRED)
+    recipient = lost(task)
+    made = runway_simulator.creations[0]["task_id"]
+    call(task, recipient, made)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunwayHook, "get_task", cannot_be_looked_up)
+        assert woken(task) is None
+    runway_simulator.advance(600)
+    assert woken(task) == made
+    assert len(runway_simulator.creations) == 1
+
+
+def cannot_be_looked_up(*_: Any, **__: Any) -> Any:
+    raise RunwayServerError("no answer")
+
+
+def test_where_nothing_is_kept_no_look_up_that_fails_lets_a_retry_pay_again(
+    runway_simulator: Simulator, time_passes: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runway_simulator.add_fault("drop_after", CREATION)
+    task = Life(None, **DEFERRED)
+    recipient = lost(task)
+    made = runway_simulator.creations[0]["task_id"]
+    call(task, recipient, made)
+    monkeypatch.setattr(RunwayHook, "get_task", cannot_be_looked_up)
+    time_passes()
+    # Airflow does not retry that.
+    with pytest.raises(RunwaySubmissionUnknownError, match=made):
+        woken(task)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_where_the_trigger_fails_the_worker_waits_on(
+    keeps: bool, runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runway_simulator.add_fault("drop_after", CREATION)
+    task = Life(TaskStateStore() if keeps else None, **DEFERRED)
+    recipient = lost(task)
+    made = runway_simulator.creations[0]["task_id"]
+
+    def arrival(seconds: float) -> None:
+        call(task, recipient, made)
+        runway_simulator.advance(600)
+
+    monkeypatch.setattr("airflow_provider_runway.operators.calling.time.sleep", arrival)
+    assert task.trigger_fails() == made
+    assert len(runway_simulator.creations) == 1
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_where_the_trigger_fails_and_nobody_calls_it_is_unknown_for_good(
+    keeps: bool, runway_simulator: Simulator, time_passes: Callable[[], None]
+) -> None:
+    runway_simulator.add_fault("drop_after", CREATION)
+    task = Life(TaskStateStore() if keeps else None, **DEFERRED)
+    lost(task)
+    time_passes()
+    with pytest.raises(RunwaySubmissionUnknownError, match="has not called back"):
+        task.trigger_fails()
+
+
+def test_an_answer_that_an_earlier_try_got_after_all_is_taken(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(**DEFERRED)
+    submit = RunwayHook.submit
+
+    def given_up_for_dead(hook: RunwayHook, *arguments: Any, **keywords: Any) -> str:
+        # Airflow starts the next try while this one still waits for its answer.
+        patches.undo()
+        lost(task)
+        return submit(hook, *arguments, **keywords)
+
+    patches = pytest.MonkeyPatch()
+    patches.setattr(RunwayHook, "submit", given_up_for_dead)
+    earlier = task.operator()
+    task.ti.try_number += 1
+    with pytest.raises(TaskDeferred):
+        earlier.execute(task.context)
+    (creation,) = runway_simulator.creations
+    assert woken(task, {"status": "none"}) is None
+    assert task.deferral is not None
+    assert task.deferral.method_name == "execute_complete"
+    assert task.ti.xcoms["runway_task_id"] == creation["task_id"]
+    assert len(runway_simulator.creations) == 1
 
 
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after"])
@@ -219,11 +353,39 @@ def test_the_retry_after_a_death_takes_the_call(
         with pytest.raises(Killed):
             task.run()
     made = runway_simulator.creations[0]["task_id"]
+    counted: list[Any] = []
+    monkeypatch.setattr(results, "count_submission", counted.append)
     recipient = lost(task)
     call(task, recipient, made)
     runway_simulator.advance(600)
     assert woken(task) == made
     assert len(runway_simulator.creations) == 1
+    # What it cost is counted in Airflow's metric, once.
+    assert len(counted) == 1
+
+
+def test_a_call_that_came_between_two_tries_is_taken_at_once(
+    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = TaskStateStore()
+    task = Life(store, **DEFERRED)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("airflow_provider_runway.submissions.journal.SubmissionJournal.accepted", die)
+        with pytest.raises(Killed):
+            task.run()
+    made = runway_simulator.creations[0]["task_id"]
+    store.set(arrivals.KEY, {store.get("runway_submission")["recipient"]: made})
+    counted: list[Any] = []
+    monkeypatch.setattr(results, "count_submission", counted.append)
+    # A backend of one's own may make anything of an XCom, or nothing.
+    monkeypatch.setattr(task.ti, "xcom_pull", lambda **_: 1 / 0)
+    runway_simulator.advance(600)
+    assert task.run() == made
+    assert len(counted) == 1
 
 
 def test_a_call_before_the_deferral_is_looked_at(

@@ -166,6 +166,22 @@ def test_after_the_task_has_ended_nothing_happens(
     assert (task.kept, task.state) == (None, state)
 
 
+@pytest.mark.skipif(not HAS_TASK_STATE_STORE, reason="this Airflow keeps no state over retries")
+def test_a_call_for_a_submission_that_was_given_up_as_unknown_is_kept_and_told(
+    caller: TestClient, history: History, dag: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = Task(history, dag, state="failed", waits_for=None)
+    record = {"recipient": task.recipient.name, "runway_task_id": None}
+    with create_session() as session:
+        from airflow.state import get_state_backend
+
+        scope = waking._scope(session.get(TaskInstance, task.id))
+        get_state_backend().set(scope, "runway_submission", json.dumps(record), session=session)
+    assert caller.post(task.path(), json=body()).status_code == 200
+    assert (task.kept, task.state) == ("made", "failed")
+    assert "Runway task made has ended: it was paid for by" in caplog.text
+
+
 def test_another_runway_task_is_foreign(caller: TestClient, history: History, dag: str) -> None:
     task = Task(history, dag, xcoms={"runway_task_id": "made"})
     assert caller.post(task.path(), json=body("foreign")).status_code == 200
