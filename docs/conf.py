@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ html_title = f"{project} {version}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_baseurl = DOCS_URL
 
@@ -47,6 +50,12 @@ nitpick_ignore_regex = [
 EXAMPLES = re.compile(r"\]\(\.\./example_dags(?:/(\w+)\.py)?\)")
 THEMED = re.compile(r"(!\[[^\]]*\]\(images/\w+_)(light|dark)(\.png\))")
 ERROR = re.compile(r"(:raises |:class:`)(Runway\w+Error)\b")
+#: What is public for Airflow's sake or this package's own.
+NOT_CALLED = {
+    *("RunwaySettings", "RunwayVideoLink", "RunwayLogsLink"),
+    *("get_ui_field_behaviour", "get_connection_form_widgets", "get_connection", "prepare"),
+    *("is_outdated", "config", "run", "session", "serialize", "deserialize"),
+}
 #: Written for Sphinx to read, and git-ignored.
 WRITTEN = HERE / "reference"
 
@@ -69,12 +78,31 @@ def _reference_page(title: str) -> str:
     blocks = []
     for name, subject in reference.public(title).items():
         if isinstance(subject, type):
-            # Airflow calls the methods of an operator; a DAG's author sees its arguments.
-            members = "" if hasattr(subject, "execute") or hasattr(subject, "serialize") else "\n   :members:"
-            blocks.append(f".. autoclass:: {name}{members}")
+            members = f"\n   :members: {', '.join(found)}" if (found := _members(subject)) else ""
+            inheritance = "\n   :show-inheritance:" if issubclass(subject, Exception) else ""
+            blocks.append(f".. autoclass:: {name}{members}{inheritance}")
         else:
             blocks.append(f".. autofunction:: {name}")
     return f"# {title}\n\n```{{eval-rst}}\n" + "\n\n".join(blocks) + "\n```\n"
+
+
+def _members(kind: type) -> list[str]:
+    """Return what a DAG's author calls; of an operator or a trigger, whose methods Airflow calls, nothing."""
+    if hasattr(kind, "execute") or hasattr(kind, "serialize") or kind.__name__ in NOT_CALLED:
+        return []
+    ours = [base for base in kind.__mro__ if base.__module__.startswith(reference.ROOT)]
+    return [
+        name
+        for base in ours
+        for name, value in vars(base).items()
+        if not name.startswith("_")
+        and name not in NOT_CALLED
+        and (
+            callable(value)
+            or inspect.isdatadescriptor(value)
+            or isinstance(value, classmethod | staticmethod | cached_property)
+        )
+    ]
 
 
 def _examples() -> str:
@@ -103,16 +131,20 @@ def adapt_source(app: Any, name: str, source: list[str]) -> None:
 
 def tell_parameters(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
     """Let a class tell what it takes, with what its bases take, and the type and default of each."""
-    if what == "class":
-        sources = [reference.Docstring.of(source) for _, source in reference.takers(subject)]
-        if any(source.parameters for source in sources):
-            fields = [line for entry in reference.parameters(subject).values() for line in _field(*entry)]
-            own, *passed_on_to = sources
-            # They stand together here.
-            prose = [line for line in own.prose if not line.startswith("Further arguments are")]
-            # A base's first sentence says what it is, which the class has said of itself.
-            prose += [line for source in passed_on_to for line in source.prose[1:]]
-            lines[:] = [*prose, "", *fields, *(line for source in sources for line in source.others), ""]
+    takers = list(reference.takers(subject)) if what == "class" else []
+    # A class that takes what its base takes need not tell it again.
+    if takers and takers[0][1] is subject and (parameters := reference.parameters(subject)):
+        own, *passed_on_to = [reference.Docstring.of(source) for _, source in takers]
+        fields = [line for entry in parameters.values() for line in _field(*entry)]
+        # They stand together here.
+        prose = [line for line in own.prose if not line.startswith("Further arguments are")]
+        # A base's first sentence says what it is, which the class has said of itself.
+        prose += [line for source in passed_on_to for line in source.prose[1:]]
+        others = [line for source in (own, *passed_on_to) for line in source.others]
+        lines[:] = [*prose, "", *fields, *others, ""]
+    if what == "class" and name.startswith(f"{reference.ROOT}.exceptions."):
+        entry = name.rpartition(".")[2].lower()
+        lines += ["", f"`What was charged, and what to do <../errors.html#{entry}>`__", ""]
     lines[:] = [ERROR.sub(r"\1~airflow_provider_runway.exceptions.\2", line) for line in lines]
 
 

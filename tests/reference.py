@@ -103,10 +103,10 @@ def parameters(subject: Any) -> dict[str, tuple[inspect.Parameter, list[str]]]:
     family = subject.__mro__ if isinstance(subject, type) else [subject]
     texts = [Docstring.of(kind).parameters for kind in family if kind.__module__.startswith(ROOT)]
     found: dict[str, tuple[inspect.Parameter, list[str]]] = {}
-    for taker, source in takers(subject):
+    for taker, _ in takers(subject):
         for parameter in inspect.signature(taker).parameters.values():
-            if parameter.name != "self" and (parameter.kind is not parameter.VAR_KEYWORD or source is taker):
-                said = next((text[parameter.name] for text in texts if parameter.name in text), [])
+            said = next((text[parameter.name] for text in texts if parameter.name in text), [])
+            if parameter.name != "self" and (parameter.kind is not parameter.VAR_KEYWORD or said):
                 found.setdefault(parameter.name, (parameter, said))
     return found
 

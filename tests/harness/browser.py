@@ -169,7 +169,11 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.command("Emulation.setEmulatedMedia", features=[scheme])
 
-    async def photograph(self) -> bytes:
-        """Return a picture of what the window shows, a PNG."""
-        answer = await self.command("Page.captureScreenshot", format="png")
+    async def photograph(self, selector: str = "html") -> bytes:
+        """Return a picture, a PNG, of what the window shows of the element that a CSS selector finds."""
+        box = await self.evaluate(
+            f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()"
+        )
+        clip = {name: box[name] for name in ("x", "y", "width", "height")} | {"scale": 1}
+        answer = await self.command("Page.captureScreenshot", format="png", clip=clip)
         return base64.b64decode(answer["data"])

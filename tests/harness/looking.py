@@ -6,9 +6,12 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_runway.get_provider_info import get_provider_info
 from tests.harness.browser import Browser
 from tests.harness.local_airflow import LocalAirflow
 
+(CONNECTION_TYPE,) = get_provider_info()["connection-types"]
+DIALOG = "document.querySelector('[role=dialog]')"
 #: The document of the tab that is open.
 FRAME = "document.querySelector('iframe')?.contentDocument"
 
@@ -45,6 +48,33 @@ class Visitor:
         await self.browser.open(self.airflow.url + path)
         await self.browser.click("Video", among="a")
         await self.wait_for_page()
+
+    async def open_graph(self, dag_id: str, run_id: str) -> None:
+        """Open a run by its address, with its tasks as a graph."""
+        address = f"{self.airflow.url}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+        await self.browser.open(address)
+        await self.browser.wait_for("location.pathname.includes('/runs/')")
+        await self.browser.evaluate("localStorage.setItem('default_dag_view', '\"graph\"')")
+        await self.browser.open("about:blank")
+        await self.browser.open(address)
+        await self.browser.wait_for("!!document.querySelector('.react-flow__node')")
+
+    async def open_connection_form(self, conn_id: str) -> None:
+        """Begin a new connection of our type in its form."""
+        name = CONNECTION_TYPE["hook-name"]
+        await self.browser.open(f"{self.airflow.url}/connections")
+        await self.browser.click("Add Connection")
+        await self.browser.write("[role=dialog] input[name=connection_id]", conn_id)
+        await self.browser.write("[role=dialog] input[role=combobox]", name)
+        await self.browser.wait_for(f"{DIALOG}.innerText.includes({name!r})")
+        await self.browser.press("Enter")
+        await self.browser.wait_for(f"{DIALOG}.innerText.includes('API key')")
+
+    async def show_extras(self) -> None:
+        """Open the part of the form that has our own fields."""
+        await self.browser.click("Extra Fields")
+        first, *_ = CONNECTION_TYPE["conn-fields"].values()
+        await self.browser.wait_for(f"{DIALOG}.innerText.includes({first['label']!r})")
 
     async def wait_for_page(self) -> None:
         """Wait until the tab shows what it knows."""

@@ -21,6 +21,8 @@ from tests.harness.local_simulator import LocalSimulator
 from tests.harness.looking import FRAME, Visitor
 from tests.harness.processes import REPOSITORY
 
+#: Seconds for which Airflow itself goes on drawing.
+_DRAWING = 3.0
 IMAGES = REPOSITORY / "docs" / "images"
 #: Its name is in the pictures.
 VIDEOS = Path("/tmp/videos")
@@ -114,14 +116,27 @@ async def _photograph(airflow: LocalAirflow, profile: Path) -> None:
             await _wait_for_pictures(visitor)
             _save(f"video_{looks}", await browser.photograph())
 
+            await browser.set_window(1300, 900, dark=looks == "dark")
+            await visitor.open_graph(STORY, RUN_ID)
+            await asyncio.sleep(_DRAWING)
+            _save(f"complete_story_{looks}", await browser.photograph())
+
+            # All of the form has to fit into the window.
+            await browser.set_window(1000, 1500, dark=looks == "dark")
+            await visitor.open_connection_form("runway_default")
+            await asyncio.sleep(_DRAWING)
+            _save(f"connection_form_{looks}", await browser.photograph("[role=dialog]"))
+            await visitor.show_extras()
+            await asyncio.sleep(_DRAWING)
+            _save(f"connection_extras_{looks}", await browser.photograph("[role=dialog]"))
+
 
 async def _wait_for_pictures(visitor: Visitor) -> None:
     await visitor.in_page(
         "[...page.querySelectorAll('img')].every(image => image.complete)"
         " && [...page.querySelectorAll('video.still')].every(still => still.readyState >= 2)"
     )
-    # Airflow itself goes on drawing for a while.
-    await asyncio.sleep(3)
+    await asyncio.sleep(_DRAWING)
 
 
 def _save(name: str, picture: bytes) -> None:

@@ -9,33 +9,21 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_runway.get_provider_info import get_provider_info
 from tests.harness.airflow_api import AirflowApi
 from tests.harness.browser import CHROMIUM, Browser
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
+from tests.harness.looking import CONNECTION_TYPE, DIALOG, Visitor
 
 pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
-(CONNECTION_TYPE,) = get_provider_info()["connection-types"]
-DIALOG = "document.querySelector('[role=dialog]')"
-
-
-async def open_form(browser: Browser, airflow: LocalAirflow, conn_id: str) -> None:
-    await browser.open(f"{airflow.url}/connections")
-    await browser.click("Add Connection")
-    await browser.write("[role=dialog] input[name=connection_id]", conn_id)
-    await browser.write("[role=dialog] input[role=combobox]", CONNECTION_TYPE["hook-name"])
-    await browser.wait_for(f"{DIALOG}.innerText.includes({CONNECTION_TYPE['hook-name']!r})")
-    await browser.press("Enter")
-    await browser.wait_for(f"{DIALOG}.innerText.includes('API key')")
-
 
 async def see_the_form(browser: Browser, airflow: LocalAirflow) -> None:
-    await open_form(browser, airflow, "looked_at")
+    visitor = Visitor(browser, airflow)
+    await visitor.open_connection_form("looked_at")
     shown = await browser.evaluate(f"{DIALOG}.innerText")
     assert "Base URL" in shown
     for label in ("Password", "Host", "Schema", "Login", "Port"):
@@ -48,9 +36,7 @@ async def see_the_form(browser: Browser, airflow: LocalAirflow) -> None:
     assert fields["password"] == ["password", placeholders["password"]]
     assert fields["host"][1] == placeholders["host"]
 
-    await browser.click("Extra Fields")
-    first, *_ = CONNECTION_TYPE["conn-fields"].values()
-    await browser.wait_for(f"{DIALOG}.innerText.includes({first['label']!r})")
+    await visitor.show_extras()
     shown = await browser.evaluate(f"{DIALOG}.innerText")
     for field in CONNECTION_TYPE["conn-fields"].values():
         assert field["label"] in shown
@@ -58,7 +44,7 @@ async def see_the_form(browser: Browser, airflow: LocalAirflow) -> None:
 
 
 async def save_a_connection(browser: Browser, airflow: LocalAirflow, url: str) -> None:
-    await open_form(browser, airflow, "from_the_form")
+    await Visitor(browser, airflow).open_connection_form("from_the_form")
     await browser.write("[role=dialog] input[name=host]", url)
     await browser.write("[role=dialog] input[name=password]", "simulator")
     await browser.click("Save")
