@@ -9,12 +9,16 @@ from typing import Any
 
 from airflow_provider_runway.triggers import arrivals
 from airflow_provider_runway.triggers.board import Board
+from airflow_provider_runway.waiting.ending import RESUME_GUARD
 
 #: Seconds between two looks once a video should long be done.
 SAFETY_INTERVAL = 180.0
 
 #: How many calls in a row may be missing before a connection's waits look as they would without.
 _MOST_MISSED = 3
+
+#: Seconds that Airflow takes at most to note a deferral, in all but the worst cases.
+_SLOWEST_DEFERRAL = 5.0
 
 #: Connection ID to the number of calls in a row that did not come.
 _MISSED: dict[str, int] = {}
@@ -102,6 +106,19 @@ class Calls:
             found = await arrivals.arrival_in_trigger(self.ti, self.recipient)
             self._has_arrived = found == self.runway_task_id
         return self._has_arrived
+
+
+def may_wake_from(deferred_at: float | None, made_at: float) -> float:
+    """
+    Return from when on a call wakes a deferred task by itself, in epoch seconds. Until then it is only kept.
+
+    :param deferred_at: When the worker was given back, in epoch seconds; ``None`` where nobody noted it.
+    :param made_at: When the trigger was made, in epoch seconds.
+    """
+    if deferred_at is None:
+        return made_at + RESUME_GUARD
+    # Airflow counts from when it noted the deferral, which is somewhere between the two.
+    return min(max(deferred_at, made_at), deferred_at + _SLOWEST_DEFERRAL) + RESUME_GUARD
 
 
 async def woke(ti: Any, runway_task_id: str) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_runway.triggers import calls
 from airflow_provider_runway.triggers.arrivals import arrival_in_trigger
-from airflow_provider_runway.waiting.ending import RESUME_GUARD
 
 #: Seconds between two reads: what comes later than the guard wakes the task by itself.
 _PAUSE = 60.0
@@ -28,6 +28,7 @@ class LostAnswerTrigger(BaseTrigger):
 
     def __init__(self, recipient: str, until: float, deferred_at: float, foreign: str | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
+        self._made_at = time.time()
         self.recipient = recipient
         self.until = until
         self.deferred_at = deferred_at
@@ -48,7 +49,8 @@ class LostAnswerTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Read what has arrived, first when the task may be woken, and fire once."""
         # A little later than who wakes, so that nothing falls between.
-        await asyncio.sleep(max(0.0, self.deferred_at + RESUME_GUARD + 1.0 - time.time()))
+        may_wake_from = calls.may_wake_from(self.deferred_at, self._made_at)
+        await asyncio.sleep(max(0.0, may_wake_from + 1.0 - time.time()))
         while True:
             found = await arrival_in_trigger(self.task_instance, self.recipient)
             if found is not None and found != self.foreign:

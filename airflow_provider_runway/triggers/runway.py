@@ -187,7 +187,7 @@ class RunwayTaskTrigger(BaseTrigger):
                 self.recipient or "",
                 conn_id=self.runway_conn_id,
                 runway_task_id=self.runway_task_id,
-                may_wake_from=(self.deferred_at or self._made_at) + RESUME_GUARD,
+                may_wake_from=calls.may_wake_from(self.deferred_at, self._made_at),
                 long_done_at=self.started_at + long_done(self.kind) / poller.speed,
                 every=SAFETY_INTERVAL / poller.speed,
                 end_time=self.end_time,
