@@ -283,6 +283,8 @@ def test_a_refused_prompt_in_a_mapped_batch_fails_the_run_and_only_its_own_video
     run = examples["one refused"]
     assert run.airflow.api.dag_run_state(run.dag_id, run.run_id) == "failed"
     assert run.states()["video[1]"] == "failed"
-    assert "RunwayTaskRejectedError" in json.dumps(run.airflow.api.errors(run.dag_id, run.run_id))
+    said = json.dumps(run.airflow.api.errors(run.dag_id, run.run_id))
+    assert "RunwayTaskRejectedError" in said
+    assert "errors.html#runwaytaskrejectederror" in said
     for index in (0, 2):
         run.assert_stored("video", f"{{run_id}}/{run.creation('video', index)['task_id']}.mp4", index)

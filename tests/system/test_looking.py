@@ -153,5 +153,6 @@ def test_a_failure_says_its_reason(visit: Callable[..., None], runs: Runs) -> No
         said = await visitor.text()
         assert "Failed" in said
         assert "RunwayTaskRejectedError" in said
+        assert "errors.html#runwaytaskrejectederror" in said
 
     visit(story)
