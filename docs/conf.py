@@ -56,13 +56,16 @@ NOT_CALLED = {
     *("get_ui_field_behaviour", "get_connection_form_widgets", "get_connection", "prepare"),
     *("is_outdated", "config", "run", "session", "serialize", "deserialize"),
 }
+CHANGELOG = REPOSITORY / "CHANGELOG.md"
 #: Written for Sphinx to read, and git-ignored.
 WRITTEN = HERE / "reference"
 
 
 def write_pages(app: Any) -> None:
-    """Write the pages of the reference and of the example DAGs."""
+    """Write the pages of the reference, of the example DAGs, and of what changed."""
     pages = {title: _reference_page(title) for title in reference.PUBLIC} | {"examples": _examples()}
+    if CHANGELOG.exists():
+        pages["changelog"] = CHANGELOG.read_text().replace("](docs/", "](../")
     WRITTEN.mkdir(exist_ok=True)
     for name, text in pages.items():
         file = WRITTEN / f"{name}.md"
@@ -120,7 +123,7 @@ def adapt_source(app: Any, name: str, source: list[str]) -> None:
     if name == "index":
         # Pages that are still to be written.
         source[0] = re.sub(
-            r"^[a-z]+\n",
+            r"^[a-z/]+\n",
             lambda line: line[0] if (HERE / f"{line[0].strip()}.md").exists() else "",
             source[0],
             flags=re.MULTILINE,
