@@ -88,7 +88,7 @@ format: venv ## put the code into the style
 
 docs: venv-docs ## build the documentation's site into docs/_build/html
 	@AIRFLOW_HOME=$(CURDIR)/.venv-docs/airflow-home AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING \
-	    .venv-docs/bin/python -m sphinx -q -b html -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
+	    .venv-docs/bin/python -m sphinx -q -b html -E -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 pictures: venv ## take the docs' pictures of the pages in Airflow's UI anew (needs Chromium)
