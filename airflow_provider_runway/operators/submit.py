@@ -70,6 +70,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
     :raises RunwayTaskFailedError: it waited, and the generation has failed; its subclasses say why.
     :raises RunwayTimeoutError: it waited, and the deadline has passed.
     :raises RunwayStorageError: the storage did not take the video.
+    :raises FileNotFoundError: a file to upload is not there (yet): the one error that is Python's own.
     :raises RunwayError: anything else; the class says what.
     """
 

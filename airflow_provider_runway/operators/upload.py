@@ -24,7 +24,8 @@ class RunwayUploadOperator(BaseOperator):
     :param path: A JPEG, PNG, WebP or MP4 of at most 10 MB: a local path, or a URI like
         ``s3://connection@bucket/key.png``. (templated)
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
-    :raises RunwayValidationError: the file is not there, of another kind, or too large; nothing was sent.
+    :raises RunwayValidationError: the file is of another kind, or too large; nothing was sent.
+    :raises FileNotFoundError: there is no such file (yet): the one error that is Python's own.
     :raises RunwayError: the upload failed; the class says why.
     """
 
