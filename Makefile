@@ -26,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short fuzz benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short fuzz benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -58,6 +58,9 @@ test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.1
 
 test-lowest: venv-lowest ## unit and integration tests with the lowest versions that are supported (Python 3.11 or 3.12)
 	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(TWO_WORKERS)
+
+test-matrix: venv ## on every supported Airflow and Python, with the packages of two days (hours); FLAGS="--airflow 3.1"
+	@.venv/bin/python -m tests.matrix $(FLAGS)
 
 test-ui-3.1: venv-3.1 ## the pages in Airflow's UI, with Airflow 3.1 (needs Chromium)
 	AIRFLOW_HOME=$(CURDIR)/.venv-3.1/airflow-home .venv-3.1/bin/python -m pytest tests/system/test_looking.py
@@ -94,28 +97,14 @@ docs: venv-docs ## build the documentation's site into docs/_build/html
 pictures: venv ## take the docs' pictures of the pages in Airflow's UI anew (needs Chromium)
 	@.venv/bin/python -m tests.harness.pictures
 
-pins: venv ## resolve the pinned packages anew
-	for pins in airflow-3.3 airflow-2.11 benchmark; do \
-	    .venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
-	        pyproject.toml --extra simulator --group dev $(PINS)/$$pins.in \
-	        --output-file $(PINS)/$$pins.txt || exit 1; \
-	done
-	for pins in airflow-3.1:2026-04-01 airflow-3.2:2026-08-01; do \
-	    .venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
-	        --exclude-newer $${pins#*:} pyproject.toml --extra simulator --group dev $(PINS)/$${pins%:*}.in \
-	        --output-file $(PINS)/$${pins%:*}.txt || exit 1; \
-	done
-	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
-	    pyproject.toml --extra simulator $(PINS)/docs.in --output-file $(PINS)/docs.txt
-	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade --quiet --no-header \
-	    --resolution lowest-direct --exclude-newer 2025-05-20 \
-	    pyproject.toml --extra simulator $(PINS)/lowest.in --output-file $(PINS)/lowest.txt
+pins: venv ## resolve the pinned packages anew; FLAGS=airflow-3.0 for one file
+	.venv/bin/python -m tests.pins.renew $(FLAGS)
 
 venv:
 	@$(PYTHON) $(PINS)/install.py .venv $(PINS)/airflow-3.3.txt
 
 venv-3.1 venv-3.2: venv-%:
-	@$(PYTHON) $(PINS)/install.py .venv-$* $(PINS)/airflow-$*.txt
+	@$(PYTHON) $(PINS)/install.py .venv-$* $(PINS)/airflow-$*-released.txt
 
 venv-2.11:
 	@$(PYTHON_2.11) $(PINS)/install.py .venv-2.11 $(PINS)/airflow-2.11.txt
@@ -137,4 +126,4 @@ clean: ## remove everything that these commands have made
 	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
-	rm -rf docs/_build docs/reference .demo .chaos .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/reference .demo .chaos .matrix .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -17,15 +17,16 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(os.path.dirname(HERE))
-# The Pythons that the pinned Airflow runs on: from, below.
+# The Pythons that the pinned Airflow is tested on: from, below. Airflow's own metadata may allow others.
 PYTHONS = {
-    "airflow-3.3.txt": ((3, 11), (3, 15)),
-    "airflow-3.2.txt": ((3, 11), (3, 15)),
-    "airflow-3.1.txt": ((3, 11), (3, 14)),
-    "airflow-2.11.txt": ((3, 11), (3, 13)),
-    "lowest.txt": ((3, 11), (3, 13)),
-    "benchmark.txt": ((3, 11), (3, 15)),
-    "docs.txt": ((3, 11), (3, 15)),
+    "airflow-3.3": ((3, 11), (3, 15)),
+    "airflow-3.2": ((3, 11), (3, 15)),
+    "airflow-3.1": ((3, 11), (3, 14)),
+    "airflow-3.0": ((3, 11), (3, 13)),
+    "airflow-2.11": ((3, 10), (3, 13)),
+    "lowest": ((3, 11), (3, 13)),
+    "benchmark": ((3, 11), (3, 15)),
+    "docs": ((3, 11), (3, 15)),
 }
 # What would make pip install somewhere else or uncompiled, or Python see packages that are not pinned.
 LEAKING = (
@@ -41,7 +42,7 @@ LEAKING = (
 
 
 def main():
-    check_python(os.path.basename(sys.argv[2]))
+    check_python(pythons(sys.argv[2]))
     if sys.argv[1] == "--check":
         return
     environment, pins = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
@@ -84,8 +85,15 @@ def make_empty(environment):
             os.remove(path)
 
 
-def check_python(pins):
-    lowest, limit = PYTHONS[pins]
+def pythons(pins):
+    """Which Pythons a file of pins is for; both files of an Airflow are for the same."""
+    name = os.path.basename(pins)[: -len(".txt")]
+    released = "-released"
+    return PYTHONS[name[: -len(released)] if name.endswith(released) else name]
+
+
+def check_python(allowed):
+    lowest, limit = allowed
     if not lowest <= sys.version_info[:2] < limit:
         stop(
             "%s is Python %d.%d; Python %d.%d to %d.%d is needed here. Where one is installed, name it:\n"

@@ -1,0 +1,1 @@
+"""The tests on every Airflow and Python that are supported: ``python -m tests.matrix``."""

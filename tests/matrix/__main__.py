@@ -1,0 +1,111 @@
+"""Test on every supported Airflow and Python, and print the table: ``python -m tests.matrix [--write-docs]``.
+
+What has been tried is noted in ``.matrix`` and not tried again as long as the package and its tests stay as
+they are, so that an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict
+
+from tests.harness.documents import write_between
+from tests.matrix.cells import COLUMNS, Cell, all_cells, interpreter
+from tests.matrix.checks import CHECKS, FOLDER, INSTALL, Outcome, fingerprint, try_it
+from tests.matrix.table import table
+from tests.pins.renew import RELEASES, REPOSITORY
+
+_NOTES = FOLDER / "outcomes.json"
+
+
+def main() -> int:
+    """Make the checks that were asked for, print the table, and return the exit code."""
+    asked = _arguments()
+    of = fingerprint()
+    noted = _read(of)
+    ends = time.monotonic() + asked.minutes * 60
+    for cell in all_cells():
+        todo = _todo(cell, asked, noted) if interpreter(cell.python) else []
+        for check in [INSTALL, *todo] if todo else []:
+            if time.monotonic() > ends:
+                break
+            print(f"{time.strftime('%H:%M')}  {cell.name}: {check}", flush=True, file=sys.stderr)
+            outcome = try_it(check, cell)
+            print(f"       {outcome.said}", flush=True, file=sys.stderr)
+            noted.setdefault(cell.name, {})[check] = outcome
+            _write(of, noted)
+            if check == INSTALL and not outcome.good:
+                break
+        if todo and not asked.keep:
+            shutil.rmtree(FOLDER / cell.name, ignore_errors=True)
+    text = table(noted)
+    print(text)
+    if asked.write_docs:
+        write_between(REPOSITORY / "README.md", "matrix", text)
+    failed = [
+        f"{name} {check}"
+        for name, found in noted.items()
+        for check, outcome in found.items()
+        if not outcome.good
+    ]
+    for name in failed:
+        print(f"FAILED: {name}; see .matrix/{name.replace(' ', '-')}.log", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _todo(cell: Cell, asked: argparse.Namespace, noted: dict[str, dict[str, Outcome]]) -> list[str]:
+    """Return the checks of a cell that were asked for and not made yet."""
+    if not (cell.airflow in asked.airflow and cell.column in asked.column):
+        return []
+    if asked.python not in (None, cell.python):
+        return []
+    done = noted.get(cell.name, {})
+    fit = [check for check in asked.check if check != "system" or _is_shown_running(cell)]
+    return [check for check in CHECKS if check in fit and check not in done]
+
+
+def _is_shown_running(cell: Cell) -> bool:
+    """Whether a whole Airflow is started there: with the first Python of each row of environments."""
+    alike = [other for other in all_cells() if (other.airflow, other.column) == (cell.airflow, cell.column)]
+    return cell == next(other for other in alike if interpreter(other.python))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
+    parser.add_argument("--airflow", nargs="+", choices=RELEASES, default=list(RELEASES), help="only these")
+    parser.add_argument("--python", metavar="3.12", help="only this one")
+    parser.add_argument("--column", nargs="+", choices=COLUMNS, default=list(COLUMNS), help="only these days")
+    parser.add_argument("--check", nargs="+", choices=CHECKS, default=list(CHECKS), help="only these")
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing new after so many")
+    parser.add_argument("--keep", action="store_true", help="leave the environments; each is 0.7 GB")
+    parser.add_argument("--write-docs", action="store_true", help="write the table into README.md")
+    return parser.parse_args()
+
+
+def _read(of: str) -> dict[str, dict[str, Outcome]]:
+    try:
+        noted = json.loads(_NOTES.read_text())
+    except (OSError, ValueError):
+        return {}
+    if noted["of"] != of:
+        return {}
+    return {
+        name: {check: Outcome(**outcome) for check, outcome in found.items()}
+        for name, found in noted["outcomes"].items()
+    }
+
+
+def _write(of: str, noted: dict[str, dict[str, Outcome]]) -> None:
+    outcomes = {
+        name: {check: asdict(outcome) for check, outcome in found.items()} for name, found in noted.items()
+    }
+    FOLDER.mkdir(exist_ok=True)
+    _NOTES.write_text(json.dumps({"of": of, "outcomes": outcomes}, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
