@@ -29,15 +29,34 @@ class Killed(BaseException):
     """The worker is gone: nothing of the operator's own may run any more."""
 
 
+class OutletEvents:
+    """The one event of a task's outlet, as Airflow hands it out; not every version's assets can be keys."""
+
+    def __init__(self) -> None:
+        self.extra: dict[str, Any] = {}
+
+    def __getitem__(self, outlet: Any) -> OutletEvents:
+        return self
+
+
 class Life:
     """What Airflow does with one task instance.
 
     :param store: Airflow's task state store, ``None`` where there is none
     :param retries: those of the Airflow task
+    :param operator_class: the operator's
     :param arguments: those of the operator
     """
 
-    def __init__(self, store: TaskStateStore | None, *, retries: int = 3, **arguments: Any) -> None:
+    def __init__(
+        self,
+        store: TaskStateStore | None,
+        *,
+        retries: int = 3,
+        operator_class: type[Any] = RunwayGenerateOperator,
+        **arguments: Any,
+    ) -> None:
+        self.operator_class = operator_class
         self.arguments = {"task_id": "task", "prompt": "A lighthouse", "poll_interval": 0.1, **arguments}
         self.retries = retries
         self.store = store
@@ -52,8 +71,8 @@ class Life:
         own = {} if self.store is None else {"task_state_store": self.store}
         return {"ti": self.ti, "task_instance": self.ti, **own, **self.more_context}
 
-    def operator(self) -> RunwayGenerateOperator:
-        return RunwayGenerateOperator(**self.arguments)
+    def operator(self) -> Any:
+        return self.operator_class(**self.arguments)
 
     def run(self) -> str | None:
         """Start a try, the first or a further one; return the result, or ``None`` if it is deferred."""

@@ -11,9 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.exceptions import TaskDeferred
 
-from airflow_provider_runway.compat import HAS_TABS
+from airflow_provider_runway.compat import HAS_TABS, TaskDeferred
 from airflow_provider_runway.exceptions import (
     RunwayServerError,
     RunwaySubmissionUnknownError,
@@ -24,44 +23,17 @@ from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.simulator.server import Simulator
 from airflow_provider_runway.submissions.tokens import Recipient
 from airflow_provider_runway.triggers import arrivals, results
+from tests.integration.durable.calling import BASE_URL, DEFERRED, asked_for, call, let_it_call, lost, woken
 from tests.integration.durable.life import CREATION, Killed, Life
 from tests.stores import TaskStateStore
 
 pytestmark = pytest.mark.skipif(not HAS_TABS, reason="this Airflow cannot be called")
-BASE_URL = "https://airflow.example/prefix"
 ADDRESS = re.compile(rf"{BASE_URL}/runway-callbacks/runway_default/[A-Za-z0-9_-]{{54}}")
-DEFERRED = {"wait_for_completion": True, "deferrable": True}
 
 
 @pytest.fixture(autouse=True)
 def _callable(runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = json.loads(os.environ["AIRFLOW_CONN_RUNWAY_DEFAULT"])
-    connection["extra"] = {**connection.get("extra", {}), "callback_base_url": BASE_URL}
-    monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
-
-
-def asked_for(simulator: Simulator) -> Any:
-    return simulator.creations[-1]["body"].get("callBackUrl")
-
-
-def call(task: Life, recipient: str, runway_task_id: str) -> None:
-    """Let a call arrive, as the API server keeps it."""
-    task.ti.xcoms[arrivals.KEY] = {recipient: runway_task_id}
-
-
-def lost(task: Life) -> str:
-    """Run a try whose answer is lost, and return at which address its task waits for a call."""
-    assert task.run() is None
-    assert task.deferral is not None
-    assert task.deferral.method_name == "answer_awaited"
-    return str(task.deferral.kwargs["submission"]["recipient"])  # type: ignore[index]
-
-
-def woken(task: Life, event: Any = None) -> str | None:
-    assert task.deferral is not None
-    return task._go_on(
-        task.deferral.method_name, {**(task.deferral.kwargs or {}), "event": event or {"status": "callback"}}
-    )
+    let_it_call(monkeypatch)
 
 
 @pytest.mark.parametrize("chosen", [None, "auto"])

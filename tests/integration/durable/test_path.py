@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from airflow_provider_runway.compat import Asset
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
 from airflow_provider_runway.simulator.server import Simulator
-from tests.integration.durable.life import Killed, Life
+from tests.integration.durable.life import Killed, Life, OutletEvents
 
 MODES: dict[str, dict[str, Any]] = {"in the worker": {}, "deferred": {"deferrable": True}}
 both_modes = pytest.mark.parametrize("mode", MODES)
@@ -204,9 +203,9 @@ def test_the_events_of_its_assets_carry_the_manifest(
     mode: str, life: Callable[..., Life], folder: Path
 ) -> None:
     asset = Asset("s3://bucket/videos")
-    event = SimpleNamespace(extra={})
+    event = OutletEvents()
     task = life(path=f"{folder}/", outlets=[asset], **MODES[mode])
-    task.more_context = {"outlet_events": {asset: event}}
+    task.more_context = {"outlet_events": event}
     path = Path(task.to_the_end())
     assert event.extra["size"] == path.stat().st_size
     assert event.extra["prompt"] == "A lighthouse"
