@@ -26,7 +26,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short fuzz benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -73,6 +73,15 @@ chaos: venv ## kill all processes of a real Airflow at random, and count charges
 
 chaos-short: venv ## a few minutes of the same
 	@.venv/bin/python -m tests.chaos --short $(FLAGS)
+
+coverage: venv ## how much of the package the unit and integration tests run; under 95 % fails (ten minutes)
+	.venv/bin/python -m coverage erase
+	.venv/bin/python -m coverage run -m pytest tests/unit tests/integration $(TWO_WORKERS) --quiet
+	.venv/bin/python -m coverage combine --quiet
+	.venv/bin/python -m coverage report
+
+mutation: venv ## make mistakes in api/, waiting/ and submissions/, and count those that tests notice; FLAGS="--sample 300"
+	@.venv/bin/python -m tests.mutation $(FLAGS)
 
 fuzz: venv ## give the parsers damaged and random answers; FLAGS="--minutes 30"
 	@.venv/bin/python -m tests.fuzz $(FLAGS)
@@ -126,4 +135,4 @@ clean: ## remove everything that these commands have made
 	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
-	rm -rf docs/_build docs/reference .demo .chaos .matrix .benchmark.md .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/reference .demo .chaos .matrix .benchmark.md .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
