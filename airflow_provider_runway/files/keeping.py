@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Bytes of a manifest at most; what is longer is another file.
 _LONGEST_MANIFEST = 1024 * 1024
+#: How many chunks at most wait to be hashed.
+_AHEAD = 4
 _NOT_THERE = (FileNotFoundError, IsADirectoryError)
 
 
@@ -251,11 +255,18 @@ class _Fingerprint:
         self.boxes = Boxes()
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self._hash.update(chunk)
-            self.boxes.feed(chunk)
-            self.size += len(chunk)
-            yield chunk
+        # Meanwhile one chunk is written and the next is read: none of the three holds Python's lock.
+        with ThreadPoolExecutor(1, "sha256") as helper:
+            hashed: deque[Future[None]] = deque()
+            for chunk in self._chunks:
+                if len(hashed) == _AHEAD:
+                    hashed.popleft().result()
+                hashed.append(helper.submit(self._hash.update, chunk))
+                self.boxes.feed(chunk)
+                self.size += len(chunk)
+                yield chunk
+            for one in hashed:
+                one.result()
 
     def finish(self) -> _Fingerprint:
         for _ in self:
