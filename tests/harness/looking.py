@@ -58,6 +58,11 @@ class Visitor:
         await self.browser.open("about:blank")
         await self.browser.open(address)
         await self.browser.wait_for("!!document.querySelector('.react-flow__node')")
+        # Room for the graph: without what is beside it.
+        collapse = "document.querySelector('[aria-label=\"Collapse Details Panel\"]')"
+        await self.browser.evaluate(f"{collapse}?.click()")
+        await self.browser.wait_for(f"!{collapse}")
+        await self.browser.evaluate("document.querySelector('.react-flow__controls-fitview')?.click()")
 
     async def open_connection_form(self, conn_id: str) -> None:
         """Begin a new connection of our type in its form."""
