@@ -122,8 +122,12 @@ def __getattr__(name: str) -> Any:
     for since, home in _HOMES.get(name, ()):
         if since <= AIRFLOW:
             module, _, former_name = home.partition(":")
-            found = importlib.import_module(module)
-            value = getattr(found, former_name or name, *((None,) if name in _MAY_BE_MISSING else ()))
+            try:
+                value = getattr(importlib.import_module(module), former_name or name)
+            except (ImportError, AttributeError):
+                if name not in _MAY_BE_MISSING:
+                    raise
+                value = None
             globals()[name] = value
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -249,3 +249,17 @@ def test_every_example_can_be_read_by_this_airflow(path: Path) -> None:
     dags = [value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)]
     assert [dag.dag_id for dag in dags] == dag_ids_of(path)
     assert all(dag.tasks for dag in dags)
+
+
+@pytest.mark.parametrize("home", ["airflow.moved_away", "airflow:moved_away"])
+def test_an_internal_of_airflow_that_is_gone_is_missing_and_no_error(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("handle_event_submit", "asset_manager", "BaseOperator"):
+        monkeypatch.setitem(compat._HOMES, name, (((2, 11), home),))
+        monkeypatch.setattr(compat, name, None, raising=False)
+        monkeypatch.delattr(compat, name)
+    assert compat.handle_event_submit is None
+    assert compat.asset_manager is None
+    with pytest.raises((ImportError, AttributeError)):
+        _ = compat.BaseOperator
