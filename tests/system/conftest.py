@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.examples import EXAMPLES
+from tests.examples import EXAMPLES, left_out
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_simulator import LocalSimulator
 
@@ -66,7 +66,7 @@ def airflow(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) ->
     dags = tmp_path_factory.mktemp("dags")
     own = ("durable_dags", "direct_start_dags", "callback_dags", "event_dags")
     for folder in (EXAMPLES, *(HERE / name for name in own)):
-        shutil.copytree(folder, dags / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(folder, dags / folder.name, ignore=left_out)
     story = (EXAMPLES / "complete_story.py").read_text()
     quick = story.replace('dag_id="complete_story"', 'dag_id="quick_story"').replace(
         "deferrable=True", "deferrable=True, poke_interval=2"
