@@ -108,18 +108,22 @@ class AirflowApi:
         """
 
         def look() -> bool | None:
-            try:
-                self.request("GET", f"/dags/{dag_id}")
-            except requests.HTTPError as error:
-                if error.response is None or error.response.status_code != 404:
-                    raise
-            else:
+            if self._knows(f"/dags/{dag_id}"):
                 return True
             if errors := self.import_errors():
                 raise HarnessError("DAG files with import errors:\n" + "\n".join(errors.values()))
             return None
 
         self.wait_until(f"DAG {dag_id}", look, timeout=timeout)
+
+    def _knows(self, path: str) -> bool:
+        try:
+            self.request("GET", path)
+        except requests.HTTPError as error:
+            if error.response is None or error.response.status_code != 404:
+                raise
+            return False
+        return True
 
     def import_errors(self) -> dict[str, str]:
         """Return the import errors of DAG files: file name to traceback."""
@@ -140,7 +144,11 @@ class AirflowApi:
             body["dag_run_id"] = run_id
         if self._major >= 3:
             body["logical_date"] = None
-        return str(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        begun = str(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        # With a newer FastAPI than it knows, Airflow 3.0 answers before it commits.
+        path = f"/dags/{dag_id}/dagRuns/{begun}"
+        self.wait_until(f"run {begun}", lambda: self._knows(path) or None, timeout=30)
+        return begun
 
     def dag_run_state(self, dag_id: str, run_id: str) -> str:
         """Return a run's state: ``queued``, ``running``, ``success`` or ``failed``."""

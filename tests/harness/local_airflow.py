@@ -255,6 +255,8 @@ class LocalAirflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": own["session"],
             "AIRFLOW__API_AUTH__JWT_SECRET": own["jwt"],
+            # 3.0 sends none by default, as `null`, and a newer PyJWT than it knows refuses that.
+            "AIRFLOW__API_AUTH__JWT_ISSUER": "local",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",

@@ -15,7 +15,7 @@ from dataclasses import asdict
 
 from tests.harness.documents import write_between
 from tests.matrix.cells import COLUMNS, Cell, all_cells, interpreter
-from tests.matrix.checks import CHECKS, FOLDER, INSTALL, Outcome, fingerprint, try_it
+from tests.matrix.checks import ALONE, CHECKS, FOLDER, INSTALL, Outcome, failures, fingerprint, try_it
 from tests.matrix.table import table
 from tests.pins.renew import RELEASES, REPOSITORY
 
@@ -30,7 +30,8 @@ def main() -> int:
     ends = time.monotonic() + asked.minutes * 60
     for cell in all_cells():
         todo = _todo(cell, asked, noted) if interpreter(cell.python) else []
-        for check in [INSTALL, *todo] if todo else []:
+        checks = [INSTALL, *todo] if todo else []
+        for check in checks:
             if time.monotonic() > ends:
                 break
             print(f"{time.strftime('%H:%M')}  {cell.name}: {check}", flush=True, file=sys.stderr)
@@ -40,18 +41,15 @@ def main() -> int:
             _write(of, noted)
             if check == INSTALL and not outcome.good:
                 break
+            if check == "system" and not outcome.good:
+                checks.append(ALONE)
         if todo and not asked.keep:
             shutil.rmtree(FOLDER / cell.name, ignore_errors=True)
     text = table(noted)
     print(text)
     if asked.write_docs:
         write_between(REPOSITORY / "README.md", "matrix", text)
-    failed = [
-        f"{name} {check}"
-        for name, found in noted.items()
-        for check, outcome in found.items()
-        if not outcome.good
-    ]
+    failed = [f"{name} {check}" for name, found in noted.items() for check in failures(found)]
     for name in failed:
         print(f"FAILED: {name}; see .matrix/{name.replace(' ', '-')}.log", file=sys.stderr)
     return 1 if failed else 0

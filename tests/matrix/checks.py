@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _TESTS = {
 #: By name, in the order in which they are made, after the installation.
 CHECKS = ("pip check", *_TESTS)
 INSTALL = "install"
+#: What is tried after a failure in a running Airflow: whether that runs a task of its own.
+ALONE = "alone"
 #: What the table counts as tests.
 COUNTED = ("unit", "integration")
 
@@ -46,7 +49,7 @@ def try_it(check: str, cell: Cell) -> Outcome:
     """
     Make a check in an environment; all that it prints goes to a file beside that.
 
-    :param check: One of :data:`CHECKS`, or :data:`INSTALL`, which comes first.
+    :param check: One of :data:`CHECKS`, :data:`INSTALL`, which comes first, or :data:`ALONE`.
     :param cell: The environment.
     """
     environment = FOLDER / cell.name
@@ -57,6 +60,8 @@ def try_it(check: str, cell: Cell) -> Outcome:
         command = [found, str(REPOSITORY / "tests/pins/install.py"), str(environment), str(cell.pins)]
     elif check == "pip check":
         command = [str(python), "-m", "pip", "check"]
+    elif check == ALONE:
+        command = [str(python), "-m", "tests.matrix.alone"]
     else:
         command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *_TESTS[check]]
     log = FOLDER / f"{cell.name}-{check.replace(' ', '-')}.log"
@@ -72,6 +77,25 @@ def try_it(check: str, cell: Cell) -> Outcome:
         ).returncode
     lines = log.read_text(errors="replace").strip().splitlines()
     return Outcome(code == 0, passed_in(lines), lines[-1] if lines else "")
+
+
+def failures(found: Mapping[str, Outcome]) -> list[str]:
+    """
+    Return the checks that this package failed.
+
+    :param found: The outcomes in one environment, by check.
+    """
+    failed = [check for check, outcome in found.items() if not outcome.good]
+    return [check for check in failed if check not in {"system", ALONE}] if is_dead(found) else failed
+
+
+def is_dead(found: Mapping[str, Outcome]) -> bool:
+    """
+    Return whether Airflow itself runs no task in an environment.
+
+    :param found: The outcomes there, by check.
+    """
+    return ALONE in found and not found[ALONE].good
 
 
 def passed_in(lines: list[str]) -> int:

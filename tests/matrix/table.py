@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.matrix.cells import COLUMNS, Cell, all_cells, interpreter
-from tests.matrix.checks import COUNTED, Outcome
+from tests.matrix.checks import COUNTED, Outcome, failures, is_dead
 
 _HEAD = {"released": "with the packages of its release's day", "today": "with today's packages"}
+#: How checks are called that count no tests.
+_NAMES = {"pip check": "`pip check`", "system": "a real Airflow"}
 
 
 def table(noted: Mapping[str, Mapping[str, Outcome]]) -> str:
@@ -30,13 +32,11 @@ def table(noted: Mapping[str, Mapping[str, Outcome]]) -> str:
 
 def _said(cell: Cell, noted: Mapping[str, Mapping[str, Outcome]]) -> str:
     found = noted.get(cell.name, {})
-    failed = [check for check, outcome in found.items() if not outcome.good]
-    if failed:
+    if failed := failures(found):
         return f"**fails**: {', '.join(failed)}"
-    tests = [f"{found[check].passed:,} {check}" for check in COUNTED if check in found]
-    if not tests:
+    if not found:
         return "not run" if interpreter(cell.python) else "not run: no such Python there"
-    running = [
-        said for check, said in (("pip check", "`pip check`"), ("system", "a real Airflow")) if check in found
-    ]
-    return f"passed: {', '.join(tests + running)}"
+    said = [f"{found[check].passed:,} {check}" for check in COUNTED if check in found]
+    said += [name for check, name in _NAMES.items() if check in found and found[check].good]
+    dead = "; this Airflow runs no task with them, not even one of its own" if is_dead(found) else ""
+    return f"passed: {', '.join(said)}{dead}"
