@@ -62,7 +62,10 @@ class Visitor:
         collapse = "document.querySelector('[aria-label=\"Collapse Details Panel\"]')"
         await self.browser.evaluate(f"{collapse}?.click()")
         await self.browser.wait_for(f"!{collapse}")
-        await self.browser.evaluate("document.querySelector('.react-flow__controls-fitview')?.click()")
+
+    async def fit_graph(self) -> None:
+        """Let the graph fill its place."""
+        await self.browser.evaluate("document.querySelector('.react-flow__controls-fitview').click()")
 
     async def open_connection_form(self, conn_id: str) -> None:
         """Begin a new connection of our type in its form."""

@@ -126,11 +126,12 @@ async def _photograph(airflow: LocalAirflow, profile: Path) -> None:
             _save(f"connection_form_{looks}", form, await browser.photograph("[role=dialog]"))
 
         # The last, since Airflow remembers that somebody likes graphs.
-        for looks in ("light", "dark"):
-            await browser.set_window(1300, 480, dark=looks == "dark")
-            await visitor.open_graph(STORY, RUN_ID)
-            await asyncio.sleep(_DRAWING)
-            _save(f"complete_story_{looks}", await browser.photograph())
+        await browser.set_window(1300, 640)
+        await visitor.open_graph(STORY, RUN_ID)
+        await asyncio.sleep(_DRAWING)
+        await visitor.fit_graph()
+        await asyncio.sleep(_DRAWING)
+        _save("complete_story", await browser.photograph())
 
 
 async def _wait_for_pictures(visitor: Visitor) -> None:
