@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType
 
@@ -100,6 +100,8 @@ def main() -> int:
     warm_up()
     began = time.monotonic()
     right = [one for one in without_mistake() if one.module.split("/")[0] in (chosen.folders or TESTS)]
+    if try_all([replace(one, source="raise AssertionError") for one in right], chosen.jobs):
+        raise SystemExit("A module that cannot be imported is not noticed: the mistakes are not made.")
     if len(try_all(right, chosen.jobs)) < len(right):
         raise SystemExit("Without any mistake, tests fail.")
     unnoticed = try_all(mistakes, chosen.jobs)
@@ -186,8 +188,9 @@ def start(mistake: Mistake, tests: list[str]) -> int:
                 del sys.modules[name]
         module = f"{NAME}.{mistake.module.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
         sys.meta_path.insert(0, Loader(module, REPOSITORY / NAME / mistake.module, mistake.source))
-        quick = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
-        code = int(pytest.main([*quick, *tests]))
+        # pytest would load the package by itself, for its plugin's sake, where it rewrites assertions.
+        plain = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+        code = int(pytest.main(["-x", "-q", *plain, *tests]))
     finally:
         os._exit(code)
 
