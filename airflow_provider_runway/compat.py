@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from airflow.sdk import TaskGroup as TaskGroup
     from airflow.sdk import Variable as Variable
     from airflow.sdk.configuration import conf as conf
+    from airflow.sdk.definitions.retry_policy import RetryPolicy as RetryPolicy
     from airflow.sdk.exceptions import AirflowException as AirflowException
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
@@ -101,6 +102,8 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
     "asset_manager": (((3, 0), "airflow.assets.manager"),),
     # Airflow 2 calls assets datasets.
     "Asset": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:Dataset")),
+    # Without them, its import must not fail either: who makes one is told.
+    "RetryPolicy": (((3, 3), "airflow.sdk.definitions.retry_policy"), ((2, 11), "builtins:object")),
     # Airflow 2 has no watchers of assets, but its import of them must not fail.
     "BaseEventTrigger": (
         ((3, 0), "airflow.triggers.base"),

@@ -5,19 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.compat import AIRFLOW, HAS_RETRY_POLICIES
-from airflow_provider_runway.exceptions import RunwayError
-
-if not HAS_RETRY_POLICIES:
-    raise ImportError(
-        "airflow_provider_runway.retries needs Airflow 3.3 or later: Airflow "
-        f"{'.'.join(map(str, AIRFLOW))} has no retry policies. Leave retry_policy out, and set retry_delay."
-    )
-
-from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+from airflow_provider_runway.compat import AIRFLOW, HAS_RETRY_POLICIES, RetryPolicy
+from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
+    from airflow.sdk.definitions.retry_policy import RetryDecision
 
 
 class RunwayRetryPolicy(RetryPolicy):
@@ -28,9 +21,15 @@ class RunwayRetryPolicy(RetryPolicy):
     other error, and one without a ``Retry-After``, is left to the task's own ``retries`` and ``retry_delay``.
 
     :param longest: The longest delay to accept, a ``timedelta``; a server that asks for more gets this.
+    :raises RunwayValidationError: before Airflow 3.3, which has no retry policies
     """
 
     def __init__(self, longest: timedelta = timedelta(hours=1)) -> None:
+        if not HAS_RETRY_POLICIES:
+            raise RunwayValidationError(
+                f"RunwayRetryPolicy needs Airflow 3.3 or later: Airflow {'.'.join(map(str, AIRFLOW))} has no "
+                "retry policies. Leave retry_policy out, and set retry_delay."
+            )
         self.longest = longest
 
     def evaluate(
@@ -44,6 +43,8 @@ class RunwayRetryPolicy(RetryPolicy):
         :param max_tries: How many tries there are.
         :param context: The Airflow context.
         """
+        from airflow.sdk.definitions.retry_policy import RetryDecision
+
         if not isinstance(exception, RunwayError) or exception.retry_after is None:
             return RetryDecision.default()
         delay = min(timedelta(seconds=exception.retry_after), self.longest)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from datetime import timedelta
 
 import pytest
 
-from airflow_provider_runway import compat
-from airflow_provider_runway.exceptions import RunwayRateLimitError, RunwayServerError
+from airflow_provider_runway import compat, retries
+from airflow_provider_runway.exceptions import (
+    RunwayRateLimitError,
+    RunwayServerError,
+    RunwayValidationError,
+)
+from airflow_provider_runway.retries import RunwayRetryPolicy
 
 if compat.HAS_RETRY_POLICIES:
     from airflow.sdk.definitions.retry_policy import RetryAction
-
-    from airflow_provider_runway.retries import RunwayRetryPolicy
 
 since_3_3 = pytest.mark.skipif(
     not compat.HAS_RETRY_POLICIES, reason="Airflow 3.3 and later have retry policies"
@@ -24,12 +25,11 @@ since_3_3 = pytest.mark.skipif(
 def test_an_earlier_airflow_says_in_a_sentence_that_it_has_no_retry_policies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compat, "HAS_RETRY_POLICIES", False)
-    monkeypatch.delitem(sys.modules, "airflow_provider_runway.retries", raising=False)
+    monkeypatch.setattr(retries, "HAS_RETRY_POLICIES", False)
     with pytest.raises(
-        ImportError, match=r"needs Airflow 3\.3 or later: Airflow \d+\.\d+ has no retry policies"
+        RunwayValidationError, match=r"needs Airflow 3\.3 or later: Airflow \d+\.\d+ has no retry policies"
     ):
-        importlib.import_module("airflow_provider_runway.retries")
+        RunwayRetryPolicy()
 
 
 @since_3_3
