@@ -215,6 +215,7 @@ HOSTS = {
     "docs.kie.ai",
     "kieai.redpandaai.co",
     "github.com",
+    "airflow.apache.org",
     "airflow-provider-runway.readthedocs.io",
 }
 
