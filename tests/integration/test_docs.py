@@ -180,6 +180,7 @@ COMMANDS = {
     "make chaos": "dry run",
     "make benchmark": "dry run",
     "make test": "dry run",  # that is what is running
+    "make lint": "dry run",
     "export AIRFLOW__TRIGGERER__CAPACITY=": "run, then read the option",
     "airflow pools set": "run, then read the pool",
     "pip install .": "not run: `make` installs the package in the same way before any test",

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 import airflow_provider_runway
+from airflow_provider_runway import DOCS_URL
 from airflow_provider_runway.api.answers import DIALECTS
 from airflow_provider_runway.get_provider_info import get_provider_info
 from tests.versions import AIRFLOW
@@ -113,3 +114,8 @@ def test_airflow_lists_it() -> None:
     assert manager.providers["airflow-provider-runway"].version == airflow_provider_runway.__version__
     assert manager.hooks["runway"] is not None
     assert manager.hooks["runway"].hook_name == "Runway (kie.ai)"
+
+
+def test_airflow_can_link_to_the_documentation() -> None:
+    urls = importlib.metadata.metadata("airflow-provider-runway").get_all("Project-URL") or []
+    assert f"Documentation, {DOCS_URL}" in urls
