@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_runway import __version__
+from airflow_provider_runway import DOCS_URL, __version__
 
 _INTEGRATION = "Runway"
 
@@ -20,6 +20,10 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "external-doc-url": "https://docs.kie.ai/",
+                "how-to-guide": [
+                    f"{DOCS_URL}{page}.html"
+                    for page in ("operators", "stories", "storing", "callbacks", "looking", "simulator")
+                ],
                 "tags": ["service"],
             }
         ],
@@ -41,6 +45,10 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_runway.assets.finished",
                 ],
             }
+        ],
+        "extra-links": [
+            "airflow_provider_runway.links.runway.RunwayLogsLink",
+            "airflow_provider_runway.links.runway.RunwayVideoLink",
         ],
         "config": {
             "runway": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import airflow_provider_runway
 from airflow_provider_runway import DOCS_URL
 from airflow_provider_runway.api.answers import DIALECTS
 from airflow_provider_runway.get_provider_info import get_provider_info
+from tests.pages import REPOSITORY
 from tests.versions import AIRFLOW
 
 INFO = get_provider_info()
@@ -119,3 +121,60 @@ def test_airflow_lists_it() -> None:
 def test_airflow_can_link_to_the_documentation() -> None:
     urls = importlib.metadata.metadata("airflow-provider-runway").get_all("Project-URL") or []
     assert f"Documentation, {DOCS_URL}" in urls
+
+
+def modules_of(room: str) -> set[str]:
+    """Return the modules of a room of the package."""
+    folder = Path(airflow_provider_runway.__file__).parent / room
+    return {f"airflow_provider_runway.{room}.{file.stem}" for file in folder.glob("*.py")}
+
+
+def classes_of(modules: set[str], base: type) -> set[type]:
+    """Return the public classes that these modules define on top of another."""
+    return {
+        found
+        for module in modules
+        for found in vars(importlib.import_module(module)).values()
+        if isinstance(found, type)
+        and issubclass(found, base)
+        and found.__module__ == module
+        and not found.__name__.startswith("_")
+    }
+
+
+def test_every_trigger_stands_in_a_module_that_it_names() -> None:
+    from airflow.triggers.base import BaseTrigger
+
+    (named,) = [set(entry["python-modules"]) for entry in INFO["triggers"]]
+    defined = classes_of(modules_of("triggers") | modules_of("assets"), BaseTrigger)
+    assert {trigger.__module__ for trigger in defined} == named
+
+
+@pytest.mark.parametrize("room", ["operators", "sensors", "hooks"])
+def test_what_people_import_stands_in_a_module_that_it_names(room: str) -> None:
+    (named,) = [set(entry["python-modules"]) for entry in INFO[room]]
+    assert named == {module for module in modules_of(room) if module.endswith(".runway")}
+
+
+def test_every_link_is_named_and_is_the_plugins() -> None:
+    from airflow_provider_runway.compat import BaseOperatorLink
+    from airflow_provider_runway.plugins.runway import RunwayPlugin
+
+    defined = classes_of(modules_of("links"), BaseOperatorLink)
+    names = {f"{link.__module__}.{link.__name__}" for link in defined}
+    assert names == set(INFO["extra-links"])
+    assert {type(link) for link in RunwayPlugin.operator_extra_links} == defined
+
+
+def test_every_option_that_the_code_reads_is_named_and_the_other_way_round() -> None:
+    package = Path(airflow_provider_runway.__file__).parent
+    source = "\n".join(file.read_text() for file in package.rglob("*.py") if file.stem != "get_provider_info")
+    read = set(re.findall(r"""conf\.get\w*\(\s*["']runway["'],\s*["'](\w+)""", source))
+    assert read == set(INFO["config"]["runway"]["options"])
+
+
+def test_every_guide_is_a_page_of_the_docs() -> None:
+    (integration,) = INFO["integrations"]
+    for guide in integration["how-to-guide"]:
+        assert guide.startswith(DOCS_URL)
+        assert (REPOSITORY / "docs" / guide.removeprefix(DOCS_URL).replace(".html", ".md")).exists()
