@@ -1,0 +1,92 @@
+"""What is built of this repository: the same bytes wherever that is done, all that is needed, and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_runway
+from tests.pages import REPOSITORY
+
+pytest.importorskip("hatchling", reason="what builds the package is not installed")
+
+BUILD = """
+import sys
+from hatchling import build
+print(build.build_wheel(sys.argv[1]))
+print(build.build_sdist(sys.argv[1]))
+"""
+VERSION = airflow_provider_runway.__version__
+
+
+def build(folder: Path) -> tuple[Path, Path]:
+    """Build a wheel and a source distribution from a copy of what git knows, and return both."""
+    known = subprocess.run(["git", "-C", str(REPOSITORY), "ls-files", "-z"], capture_output=True, check=True)
+    for name in filter(None, known.stdout.decode().split("\0")):
+        if (REPOSITORY / name).exists():
+            copy = folder / "copy" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((REPOSITORY / name).read_bytes())
+    # Something of an editor's, which belongs into neither.
+    (folder / "copy" / "notes.txt").write_text("not to be published")
+    out = folder / "out"
+    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    subprocess.run([sys.executable, "-c", BUILD, str(out)], cwd=folder / "copy", check=True, env=environment)
+    (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    return wheel, source
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("this is no clone, so nobody knows what belongs to it")
+    return build(tmp_path_factory.mktemp("one"))
+
+
+def test_both_are_the_same_wherever_and_whenever_they_are_built(
+    built: tuple[Path, Path], tmp_path: Path
+) -> None:
+    again = build(tmp_path)
+    for first, second in zip(built, again, strict=True):
+        assert first.name == second.name
+        assert hashlib.sha256(first.read_bytes()).digest() == hashlib.sha256(second.read_bytes()).digest()
+
+
+def test_the_wheel_has_the_package_and_nothing_else(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[0]) as wheel:
+        names = wheel.namelist()
+        metadata = wheel.read(f"airflow_provider_runway-{VERSION}.dist-info/METADATA").decode()
+        points = wheel.read(f"airflow_provider_runway-{VERSION}.dist-info/entry_points.txt").decode()
+    inside = {name.split("/")[0] for name in names}
+    assert inside == {"airflow_provider_runway", f"airflow_provider_runway-{VERSION}.dist-info"}
+    package = REPOSITORY / "airflow_provider_runway"
+    kept = {
+        file.relative_to(REPOSITORY).as_posix()
+        for file in package.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert {name for name in names if name.startswith("airflow_provider_runway/")} == kept
+    assert "airflow_provider_runway/py.typed" in names
+    assert [name for name in names if name.endswith(".mp4")], "the simulator's clip"
+    assert {"gallery.js", "video.html"} <= {name.rpartition("/")[2] for name in names}
+    assert f"Version: {VERSION}\n" in metadata
+    assert "License-Expression: Apache-2.0\n" in metadata
+    assert "apache_airflow_provider" in points
+
+
+def test_the_source_has_what_its_tests_need(built: tuple[Path, Path]) -> None:
+    with tarfile.open(built[1]) as source:
+        names = {name.split("/", 1)[1] for name in source.getnames() if "/" in name}
+    for name in (
+        *("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "LICENSE"),
+        *("tests/pins/airflow-3.3.txt", "tests/recorded.json", "docs/operators.md", "example_dags/media"),
+    ):
+        assert any(found == name or found.startswith(f"{name}/") for found in names), name
+    assert "notes.txt" not in names
