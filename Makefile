@@ -6,8 +6,9 @@ PYTHON ?= python3
 fits_2.11 = $(shell $(1) $(PINS)/install.py --check $(PINS)/airflow-2.11.txt 2>/dev/null && echo $(1))
 PYTHON_2.11 ?= $(firstword $(foreach python,$(PYTHON) python3.12 python3.11,$(call fits_2.11,$(python))) $(PYTHON))
 comma := ,
-# These tests mostly wait. A file stays with one worker, since its tests may share an Airflow.
+# These tests mostly wait. A file stays with one worker, since its tests may share an Airflow or a simulator.
 TWO_WORKERS := -n 2 --dist loadfile
+FOUR_WORKERS := -n 4 --dist loadfile
 PINS := tests/pins
 # For the demo and the chaos run, such as FLAGS="--port 9000" and FLAGS="--seed 7".
 FLAGS ?=
@@ -45,7 +46,7 @@ test-unit: venv ## the tests that need no server
 	.venv/bin/python -m pytest tests/unit -n 2
 
 test-integration: venv ## the tests against the simulated kie.ai
-	.venv/bin/python -m pytest tests/integration $(TWO_WORKERS)
+	.venv/bin/python -m pytest tests/integration $(FOUR_WORKERS)
 
 test-story: venv ## one complete story in a real Airflow: three videos
 	.venv/bin/python -m pytest tests/system/test_complete_story.py -k three_videos
@@ -57,7 +58,7 @@ test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.1
 	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/durable
 
 test-lowest: venv-lowest ## unit and integration tests with the lowest versions that are supported (Python 3.11 or 3.12)
-	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(TWO_WORKERS)
+	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(FOUR_WORKERS)
 
 test-matrix: venv ## on every supported Airflow and Python, with the packages of two days (hours); FLAGS="--airflow 3.1"
 	@.venv/bin/python -m tests.matrix $(FLAGS)
@@ -76,7 +77,7 @@ chaos-short: venv ## a few minutes of the same
 
 coverage: venv ## how much of the package the unit and integration tests run; under 95 % fails (ten minutes)
 	.venv/bin/python -m coverage erase
-	.venv/bin/python -m coverage run -m pytest tests/unit tests/integration $(TWO_WORKERS) --quiet
+	.venv/bin/python -m coverage run -m pytest tests/unit tests/integration $(FOUR_WORKERS) --quiet
 	.venv/bin/python -m coverage combine --quiet
 	.venv/bin/python -m coverage report
 

@@ -13,6 +13,11 @@ EXAMPLES = REPOSITORY / "example_dags"
 SINCE = {"approved_batch.py": (3, 1), "direct_start.py": (3, 3)}
 
 
+def readable() -> list[Path]:
+    """Return the DAG files that this Airflow can read."""
+    return sorted(path for path in EXAMPLES.glob("*.py") if SINCE.get(path.name, (0, 0)) <= AIRFLOW)
+
+
 def left_out(_folder: str, names: list[str]) -> set[str]:
     """Return what is not to be copied to this Airflow; in the form of :func:`shutil.ignore_patterns`."""
     return {name for name in names if name == "__pycache__" or SINCE.get(name, (0, 0)) > AIRFLOW}

@@ -334,7 +334,7 @@ def _http_url(conn_id: str, what: str, value: Any) -> str:
         raise RunwayValidationError(_wrong(conn_id, what, value, rule))
     url = value.strip()
     url = (url if "://" in url else f"https://{url}").rstrip("/")
-    if values.url(url) is None or urlsplit(url).username:
+    if values.url(url) != url or urlsplit(url).username:
         raise RunwayValidationError(_wrong(conn_id, what, value, rule))
     return url
 

@@ -52,7 +52,7 @@ def test_the_host_is_the_base_url(connect: Connect, fields: dict[str, Any], base
 
 
 @pytest.mark.parametrize(
-    "host", ["ftp://kie.example", "https://", "http://kie.example:port", "a host", "a\rhost"]
+    "host", ["ftp://kie.example", "https://", "http://kie.example:port", "a host", "a\rhost", "a\0host", "\0"]
 )
 def test_a_host_that_is_none_is_refused_by_name(connect: Connect, host: str) -> None:
     with pytest.raises(RunwayValidationError, match="host") as caught:

@@ -18,7 +18,7 @@ FOLDER = REPOSITORY / ".matrix"
 STORIES = ("three_videos", "death_of_the_triggerer")
 _TESTS = {
     "unit": ["tests/unit", "-n", "2"],
-    "integration": ["tests/integration", "-n", "2", "--dist", "loadfile"],
+    "integration": ["tests/integration", "-n", "4", "--dist", "loadfile"],
     "system": ["tests/system/test_complete_story.py", "-k", " or ".join(STORIES)],
 }
 #: By name, in the order in which they are made, after the installation.

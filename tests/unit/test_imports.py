@@ -18,7 +18,7 @@ import pytest
 
 import airflow_provider_runway
 from airflow_provider_runway import compat
-from tests.examples import EXAMPLES, dag_ids_of
+from tests.examples import dag_ids_of, readable
 from tests.versions import AIRFLOW, DAG
 
 PACKAGE = Path(airflow_provider_runway.__file__).parent
@@ -240,12 +240,8 @@ def test_every_name_of_compat_is_where_it_is_said_to_be_and_is_not_deprecated_th
     assert not [text for text in said if name in text]
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", readable(), ids=lambda path: path.stem)
 def test_every_example_can_be_read_by_this_airflow(path: Path) -> None:
-    if "operators.hitl" in path.read_text(encoding="utf-8"):
-        pytest.importorskip(
-            "airflow.providers.standard.operators.hitl", reason="people are asked from 3.1 on"
-        )
     dags = [value for value in runpy.run_path(str(path)).values() if isinstance(value, DAG)]
     assert [dag.dag_id for dag in dags] == dag_ids_of(path)
     assert all(dag.tasks for dag in dags)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_runway.compat import ObjectStoragePath
 from airflow_provider_runway.exceptions import RunwayValidationError
 from airflow_provider_runway.files import naming
 from airflow_provider_runway.files.mp4 import Boxes
@@ -71,6 +72,10 @@ def test_a_path_that_cannot_be_is_refused(path: object) -> None:
 
 @pytest.mark.parametrize("path", ["/tmp/", "/data/a?b*[c]#d.mp4", "file:///data/a.mp4", "/data/a//"])
 def test_a_path_that_can_be_is_not(path: str) -> None:
+    try:
+        ObjectStoragePath(path)
+    except TypeError:
+        pytest.skip("this Airflow does not get along with the installed universal_pathlib")
     naming.check_path(path)
 
 

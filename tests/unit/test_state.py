@@ -235,7 +235,7 @@ class TestFolder:
         def get_fs(*_: Any, **__: Any) -> Any:
             raise ImportError("Airflow FS S3 protocol requires the s3fs library")
 
-        home = "airflow.sdk.io" if AIRFLOW >= (3, 0) else "airflow.io"
+        home = "airflow.sdk.io" if AIRFLOW >= (3, 1) else "airflow.io"
         monkeypatch.setattr(f"{home}.get_fs", get_fs)
         store = state_store(context_of())
         assert store is not None
