@@ -56,16 +56,17 @@ NOT_CALLED = {
     *("get_ui_field_behaviour", "get_connection_form_widgets", "get_connection", "prepare"),
     *("is_outdated", "config", "run", "session", "serialize", "deserialize"),
 }
-CHANGELOG = REPOSITORY / "CHANGELOG.md"
+#: What lies beside the README.
+ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 #: Written for Sphinx to read, and git-ignored.
 WRITTEN = HERE / "reference"
 
 
 def write_pages(app: Any) -> None:
-    """Write the pages of the reference, of the example DAGs, and of what changed."""
+    """Write the pages of the reference, of the example DAGs, and those beside the README."""
     pages = {title: _reference_page(title) for title in reference.PUBLIC} | {"examples": _examples()}
-    if CHANGELOG.exists():
-        pages["changelog"] = CHANGELOG.read_text().replace("](docs/", "](../")
+    for name in ROOT_PAGES:
+        pages[name.removesuffix(".md").lower()] = (REPOSITORY / name).read_text().replace("](docs/", "](../")
     WRITTEN.mkdir(exist_ok=True)
     for name, text in pages.items():
         file = WRITTEN / f"{name}.md"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import email
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_runway
-from tests.pages import REPOSITORY
+from airflow_provider_runway import DOCS_URL
+from tests.pages import PAGES, REPOSITORY, without_code
 
 pytest.importorskip("hatchling", reason="what builds the package is not installed")
 
@@ -90,3 +93,37 @@ def test_the_source_has_what_its_tests_need(built: tuple[Path, Path]) -> None:
     ):
         assert any(found == name or found.startswith(f"{name}/") for found in names), name
     assert "notes.txt" not in names
+
+
+def in_the_repository(address: str) -> str:
+    """Return which file the site shows at one of its addresses."""
+    page, _, anchor = address.removeprefix(DOCS_URL).partition("#")
+    if page == "reference/examples.html":
+        return f"example_dags/{anchor.replace('-', '_')}.py" if anchor else "example_dags"
+    if page.startswith("reference/"):
+        return page.removeprefix("reference/").removesuffix(".html").upper() + ".md"
+    return re.sub(r"^_images/", "docs/images/", re.sub(r"^(\w*)\.html$", r"docs/\1.md", page or "index.html"))
+
+
+def test_an_index_page_can_show_the_readme(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[0]) as wheel:
+        metadata = wheel.read(f"airflow_provider_runway-{VERSION}.dist-info/METADATA").decode()
+    described = email.message_from_string(metadata)
+    assert described["Description-Content-Type"] == "text/markdown"
+    page = described.get_payload()
+    assert isinstance(page, str)
+    readme, shown = without_code(PAGES["README.md"]), without_code(page)
+    links = re.findall(r"\]\(([^)]+)\)", shown)
+    assert len(links) == len(re.findall(r"\]\(", readme)) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
+    ours = [link for link in links if link.startswith(DOCS_URL)]
+    files = {link: in_the_repository(link) for link in ours}
+    assert {link: file for link, file in files.items() if not (REPOSITORY / file).exists()} == {}
+    # Beside the addresses, nothing is changed.
+    link = re.compile(r"\]\([^)]+\)")
+    assert link.sub("", shown).split() == link.sub("", readme).split()
+    # The site has those pictures alone that one of its own pages shows.
+    of_site = "".join(text for name, text in PAGES.items() if name.startswith("docs/"))
+    pictures = [file.rpartition("/")[2] for file in files.values() if file.endswith(".png")]
+    assert [name for name in pictures if f"(images/{name})" not in of_site] == []
+    assert len(pictures) == readme.count("![")
