@@ -27,7 +27,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark lint format pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -99,6 +99,12 @@ format: venv ## put the code into the style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+check-wheel: venv venv-release ## build wheel and sdist, check both, and use the wheel beside Airflow 2.11 and 3.3 alone
+	@.venv/bin/python -m tests.wheel $(FLAGS)
+
+release: venv ## make a release of VERSION=0.2.0 up to, and without, its upload; FLAGS=--dry-run
+	@.venv/bin/python -m tests.wheel.release $(VERSION) $(FLAGS)
+
 docs: venv-docs ## build the documentation's site into docs/_build/html
 	@AIRFLOW_HOME=$(CURDIR)/.venv-docs/airflow-home AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING \
 	    .venv-docs/bin/python -m sphinx -q -b html -E -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
@@ -129,11 +135,14 @@ python-2.11:
 venv-docs:
 	@$(PYTHON) $(PINS)/install.py .venv-docs $(PINS)/docs.txt
 
+venv-release:
+	@$(PYTHON) $(PINS)/install.py .venv-release $(PINS)/release.txt
+
 venv-benchmark:
 	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt
 
 clean: ## remove everything that these commands have made
-	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs; do \
+	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs .venv-release; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
 	rm -rf docs/_build docs/reference .demo .chaos .matrix .benchmark.md .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

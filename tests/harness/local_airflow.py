@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import secrets
 import sqlite3
+import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
@@ -39,7 +40,7 @@ COMPONENTS_2 = {"webserver": "metadatabase", "scheduler": "scheduler", "triggere
 
 
 class LocalAirflow:
-    """Airflow as installed beside this interpreter, 3.x or 2.11, on SQLite with the LocalExecutor.
+    """Airflow as installed beside an interpreter, 3.x or 2.11, on SQLite with the LocalExecutor.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
@@ -51,6 +52,8 @@ class LocalAirflow:
     :param config: further settings, for example ``{"AIRFLOW__CORE__PARALLELISM": "2"}``
     :param login: user name and password of an administrator, who has to log in then (Airflow 3); ``None``
         lets everybody in
+    :param python: the interpreter of another environment, which has nothing of this repository but what is
+        installed there; ``None`` means this one
     """
 
     def __init__(
@@ -63,9 +66,11 @@ class LocalAirflow:
         database_url: str | None = None,
         config: Mapping[str, str] | None = None,
         login: tuple[str, str] | None = None,
+        python: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
-        self.version = importlib.metadata.version("apache-airflow")
+        self._python = str(python or sys.executable)
+        self.version = _version_beside(python) if python else importlib.metadata.version("apache-airflow")
         self.major = int(self.version.split(".")[0])
         self.components = COMPONENTS_3 if self.major >= 3 else COMPONENTS_2
         self.port = port or free_port()
@@ -77,7 +82,7 @@ class LocalAirflow:
         self._sqlite_file = None if database_url else self.folder / "airflow.db"
         self._database_url = database_url or f"sqlite:///{self._sqlite_file}?timeout=60"
         self._environment = {
-            **clean_environment(),
+            **clean_environment(with_repository=python is None),
             **self._settings(dags_folder.resolve()),
             **{
                 f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(dict(fields))
@@ -163,7 +168,7 @@ class LocalAirflow:
 
         :raises HarnessError: when it fails
         """
-        self.processes.run("commands", [sys.executable, "-m", "airflow", *arguments], self._environment)
+        self.processes.run("commands", [self._python, "-m", "airflow", *arguments], self._environment)
 
     @property
     def log_folder(self) -> Path:
@@ -171,7 +176,7 @@ class LocalAirflow:
         return self.folder / "logs"
 
     def _command(self, name: str) -> list[str]:
-        command = [sys.executable, "-m", "airflow", name]
+        command = [self._python, "-m", "airflow", name]
         if name == "webserver":
             command += ["--workers", "1"]
         if name in {"scheduler", "triggerer"}:
@@ -293,6 +298,11 @@ class LocalAirflow:
             "AIRFLOW__SCHEDULER__PARSING_PROCESSES": "1",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
+
+
+def _version_beside(python: Path) -> str:
+    ask = "import importlib.metadata; print(importlib.metadata.version('apache-airflow'))"
+    return subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _is_healthy(health: Mapping[str, Any], key: str, since: datetime) -> bool:

@@ -83,10 +83,12 @@ def renew_folder(folder: Path) -> None:
         raise HarnessError(f"{folder} cannot be made empty: {error}") from error
 
 
-def clean_environment() -> dict[str, str]:
+def clean_environment(*, with_repository: bool = True) -> dict[str, str]:
     """Return this process's environment without what would leak into an Airflow of its own.
 
     Proxies stay, since a user may need one to reach kie.ai, but never for loopback.
+
+    :param with_repository: whether what lies in this repository can be imported
     """
     leaking = ("AIRFLOW", "_AIRFLOW", "OTEL_", "SENTRY_", "RUNWAY_")
     environment = {
@@ -97,7 +99,8 @@ def clean_environment() -> dict[str, str]:
     loopback = "localhost,127.0.0.1,::1"
     for name in ("no_proxy", "NO_PROXY"):
         environment[name] = ",".join(filter(None, [os.environ.get(name), loopback]))
-    environment["PYTHONPATH"] = str(REPOSITORY)
+    if with_repository:
+        environment["PYTHONPATH"] = str(REPOSITORY)
     environment["PYTHONUNBUFFERED"] = "1"
     # Without this, `setproctitle` overwrites the very memory in which the mark is read.
     environment["SPT_NOENV"] = "1"

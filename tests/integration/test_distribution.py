@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import email
-import hashlib
-import os
 import re
-import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -17,33 +13,11 @@ import pytest
 import airflow_provider_runway
 from airflow_provider_runway import DOCS_URL
 from tests.pages import PAGES, REPOSITORY, without_code
+from tests.wheel.build import build, sha256
 
 pytest.importorskip("hatchling", reason="what builds the package is not installed")
 
-BUILD = """
-import sys
-from hatchling import build
-print(build.build_wheel(sys.argv[1]))
-print(build.build_sdist(sys.argv[1]))
-"""
 VERSION = airflow_provider_runway.__version__
-
-
-def build(folder: Path) -> tuple[Path, Path]:
-    """Build a wheel and a source distribution from a copy of what git knows, and return both."""
-    known = subprocess.run(["git", "-C", str(REPOSITORY), "ls-files", "-z"], capture_output=True, check=True)
-    for name in filter(None, known.stdout.decode().split("\0")):
-        if (REPOSITORY / name).exists():
-            copy = folder / "copy" / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes((REPOSITORY / name).read_bytes())
-    # Something of an editor's, which belongs into neither.
-    (folder / "copy" / "notes.txt").write_text("not to be published")
-    out = folder / "out"
-    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    subprocess.run([sys.executable, "-c", BUILD, str(out)], cwd=folder / "copy", check=True, env=environment)
-    (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
-    return wheel, source
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +33,7 @@ def test_both_are_the_same_wherever_and_whenever_they_are_built(
     again = build(tmp_path)
     for first, second in zip(built, again, strict=True):
         assert first.name == second.name
-        assert hashlib.sha256(first.read_bytes()).digest() == hashlib.sha256(second.read_bytes()).digest()
+        assert sha256(first) == sha256(second)
 
 
 def test_the_wheel_has_the_package_and_nothing_else(built: tuple[Path, Path]) -> None:

@@ -27,6 +27,7 @@ PYTHONS = {
     "lowest": ((3, 11), (3, 13)),
     "benchmark": ((3, 11), (3, 15)),
     "docs": ((3, 11), (3, 15)),
+    "release": ((3, 11), (3, 15)),
 }
 # What would make pip install somewhere else or uncompiled, or Python see packages that are not pinned.
 LEAKING = (

@@ -27,6 +27,7 @@ class Pins:
     :param until: Nothing that came out on this day (``YYYY-MM-DD``) or later; empty means today's.
     :param dev: Whether the tools to test with are in it, too (the group ``dev``).
     :param lowest: The lowest versions in place of the highest.
+    :param alone: Whether the package's own requirements are left out.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Pins:
     until: str = ""
     dev: bool = True
     lowest: bool = False
+    alone: bool = False
 
     def renew(self) -> None:
         """
@@ -47,7 +49,8 @@ class Pins:
             *("--universal", "--python-version", self.python, "--upgrade", "--quiet", "--no-header"),
             *(("--exclude-newer", self.until) if self.until else ()),
             *(("--resolution", "lowest-direct") if self.lowest else ()),
-            *("pyproject.toml", "--extra", "simulator", *(("--group", "dev") if self.dev else ())),
+            *(() if self.alone else ("pyproject.toml", "--extra", "simulator")),
+            *(("--group", "dev") if self.dev else ()),
             str((HERE / f"{self.source or self.name}.in").relative_to(REPOSITORY)),
         ]
         file = (HERE / f"{self.name}.txt").relative_to(REPOSITORY)
@@ -73,6 +76,7 @@ PINS = (
     *(pins for version in RELEASES for pins in _of_airflow(version)),
     Pins("benchmark"),
     Pins("docs", dev=False),
+    Pins("release", dev=False, alone=True),
     # As on the day when the lowest Airflow that is supported came out.
     Pins("lowest", until="2025-05-20", dev=False, lowest=True),
 )

@@ -1,0 +1,1 @@
+"""The distributions, and the wheel beside an Airflow that has nothing else: ``python -m tests.wheel``."""
