@@ -69,6 +69,21 @@ def test_every_operator_stands_in_the_readme() -> None:
     assert public | {"RunwayTaskSensor", "RunwayTaskTrigger"} <= set(documented)
 
 
+def test_the_readme_tells_of_the_run_that_kills_everything_what_its_page_does() -> None:
+    def measured(passage: str, what: str) -> str:
+        text = PAGES["docs/reliability.md"].split(f"<!-- chaos {passage} -->")[1].split("<!-- end")[0]
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {what}")]
+        return re.findall(r"\d+", row)[0]
+
+    twice, lost = "**charged twice**", "**lost**"
+    said = " ".join(PAGES["README.md"].split())
+    assert (
+        f"asks for {measured('with notes', 'asked')} videos and kills every process at random, "
+        f"{measured('with notes', twice)} were charged twice and {measured('with notes', lost)} lost; "
+        f"without the notes, {measured('without notes', twice)} were charged twice"
+    ) in said
+
+
 @pytest.mark.parametrize(("page", "heading"), [("README.md", "## Errors"), ("docs/errors.md", "# Errors")])
 def test_the_table_of_errors_says_which_are_retried(page: str, heading: str) -> None:
     for line in PAGES[page].split(f"{heading}\n", 1)[1].split("\n## ")[0].splitlines():
