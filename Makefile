@@ -27,7 +27,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-release clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs tutorial pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -110,6 +110,9 @@ docs: venv-docs ## build the documentation's site into docs/_build/html
 	    .venv-docs/bin/python -m sphinx -q -b html -E -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+tutorial: venv ## follow the tutorial word by word in a fresh environment (four minutes; ports 8080 and 8089)
+	@.venv/bin/python -m tests.tutorial $(FLAGS)
+
 pictures: venv ## take the docs' pictures of the pages in Airflow's UI anew (needs Chromium)
 	@.venv/bin/python -m tests.harness.pictures
 
@@ -145,4 +148,4 @@ clean: ## remove everything that these commands have made
 	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs .venv-release; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
-	rm -rf docs/_build docs/reference .demo .chaos .matrix .benchmark.md .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/reference .demo .chaos .tutorial .matrix .benchmark.md .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""``make tutorial``: the tutorial, followed word by word."""
