@@ -387,9 +387,12 @@ def test_the_price_list_is_in_the_docs():
         "aleph": "| Aleph |",
     }
     assert listed.keys() == PRICES.keys()
-    page = Path(__file__, "../../../../docs/operators.md").resolve().read_text(encoding="utf-8")
-    for kind, row in listed.items():
-        assert f"{row} {PRICES[kind]:g} | ${PRICES[kind] * 0.005:.2f} |" in page
+    page = Path(__file__, "../../../../docs/prices.md").resolve().read_text(encoding="utf-8")
+    rows = [f"{row} {PRICES[kind]:g} | ${PRICES[kind] * 0.005:.2f} |" for kind, row in listed.items()]
+    # What nobody has told is not made up.
+    assert extend().price is None
+    rows.append("| extend | not listed | |")
+    assert page.split("|---|---|---|\n", 1)[1].split("\n\n", 1)[0].splitlines() == rows
 
 
 @pytest.mark.parametrize("runway_task_id", ["7d2c58e1cf02a1a1b9c447cee9e0e5f7", "a-b_c.d/e", "Ü"])
