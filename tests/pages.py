@@ -44,6 +44,14 @@ def snippets(language: str) -> list[Snippet]:
     ]
 
 
+def sections(page: str) -> list[tuple[str, int, int]]:
+    """Return the sections of a page: heading, the line that it is on, the first line after the section."""
+    lines = PAGES[page].splitlines()
+    begins = [number for number, line in enumerate(lines, 1) if line.startswith("## ")]
+    ends = [*begins[1:], len(lines) + 1]
+    return [(lines[begin - 1][3:], begin, end) for begin, end in zip(begins, ends, strict=False)]
+
+
 def table(page: str, heading: str) -> dict[str, list[str]]:
     """Return the table below a heading: the name in its first column to the texts of the others."""
     section = PAGES[page].split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]

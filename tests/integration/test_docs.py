@@ -19,7 +19,7 @@ import pytest
 
 from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.simulator import Simulator
-from tests.pages import REPOSITORY, Snippet, snippets
+from tests.pages import REPOSITORY, Snippet, sections, snippets
 
 pytest.importorskip("airflow.sdk", reason="the pages' DAGs are written for Airflow 3")
 # The first test starts one Airflow process for all DAGs, which takes a minute or two on a busy machine.
@@ -30,9 +30,9 @@ def named(found: list[Snippet]) -> Any:
     return pytest.mark.parametrize("snippet", found, ids=[snippet.name for snippet in found])
 
 
-def connection_to(url: str) -> str:
+def connection_to(url: str, **extra: str) -> str:
     return json.dumps(
-        {"conn_type": "runway", "host": url, "password": "simulator", "extra": {"upload_host": url}}
+        {"conn_type": "runway", "host": url, "password": "simulator", "extra": {"upload_host": url, **extra}}
     )
 
 
@@ -52,6 +52,13 @@ class Shell:
         self.connections = {
             f"AIRFLOW_CONN_{name}": connection_to(simulator_url)
             for name in ("RUNWAY_DEFAULT", "RUNWAY_MARKETING")
+        } | {
+            "AIRFLOW_CONN_RUNWAY_MARKET": connection_to(simulator_url, api="market"),
+            # What those have who come from elsewhere.
+            "AIRFLOW_CONN_KIE_AI": json.dumps(
+                {"conn_type": "http", "host": simulator_url, "extra": {"Authorization": "Bearer simulator"}}
+            ),
+            "KIE_API_KEY": "simulator",
         }
 
     def run(self, script: str, *, connected: bool = False) -> str:
@@ -84,8 +91,10 @@ def shell(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> She
     return shell
 
 
-# The simulator's page shows how to test: its tests run what stands there.
-PYTHON = [snippet for snippet in snippets("python") if snippet.page != "docs/simulator.md"]
+# The simulator's page shows how to test: its tests run what stands there; `make tutorial` follows its page.
+PYTHON = [
+    snippet for snippet in snippets("python") if snippet.page not in {"docs/simulator.md", "docs/tutorial.md"}
+]
 # The operators' page begins with the imports that the snippets of all pages use.
 IMPORTS = next(snippet for snippet in PYTHON if snippet.page == "docs/operators.md")
 MEDIA = REPOSITORY / "example_dags" / "media"
@@ -124,7 +133,7 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(shell: Shell) -> Runs:
+def runs(shell: Shell, simulator: Simulator) -> Runs:
     sources = {snippet.name: dag_file(snippet) for snippet in PYTHON if snippet != IMPORTS}
     (callback,) = [source for source in sources.values() if "on_failure_callback" in source]
     sources[MODERATED] = callback.replace("A lighthouse in a storm", "A lighthouse [moderated]")
@@ -134,6 +143,9 @@ def runs(shell: Shell) -> Runs:
             "/data/videos/hills.mp4": MEDIA / "hills.mp4",
             "/data/": f"{shell.folder}/data/{name}/",
             "s3://aws_default@my-bucket/": f"{shell.folder}/bucket/{name}/",
+            "https://api.kie.ai/": f"{simulator.url}/",
+            # How long somebody's own code sleeps is not what these runs are about, either.
+            "time.sleep(30)": "time.sleep(0.1)",
         }.items():
             source = source.replace(page_path, str(real_path))
         (shell.folder / "dags" / f"{name}.py").write_text(source)
@@ -148,9 +160,37 @@ def test_a_dag_with_the_snippet_succeeds(snippet: Snippet, runs: Runs, simulator
     assert runs.states[snippet.name] == "success", runs.printed[-5000:]
     source = snippet.source
     # The arguments of an operator that makes and stores a video stand on lines of their own.
-    downloads = bool(re.search(r"RunwayDownloadOperator|keep_video|^ +path=", source, re.MULTILINE))
+    downloads = bool(
+        re.search(r"RunwayDownloadOperator|keep_video|write_bytes|^ +path=", source, re.MULTILINE)
+    )
     assert downloads == bool(list(runs.data.glob(f"{snippet.name}/**/*.mp4")))
     assert simulator.violations == []
+
+
+MOVES = [snippet for snippet in PYTHON if snippet.page == "docs/moving.md"]
+
+
+def test_each_move_stores_a_video_before_and_after(runs: Runs) -> None:
+    moves = {
+        move: [snippet for snippet in MOVES if begin < snippet.line < end]
+        for move, begin, end in sections("docs/moving.md")
+        if any(begin < snippet.line < end for snippet in MOVES)
+    }
+    assert len(moves) == 3
+    for move, found in moves.items():
+        sides = [snippet.source.splitlines()[0] for snippet in found]
+        assert sides[0] == "# before", move
+        assert set(sides[1:]) == {"# after"}, move
+        for snippet in found:
+            (video,) = (runs.data / snippet.name).glob("**/*.mp4")
+            assert video.read_bytes()[4:8] == b"ftyp"
+
+
+def test_the_move_to_the_market_asks_the_market(runs: Runs, simulator: Simulator) -> None:
+    (last,) = [snippet for snippet in MOVES if "runway_market" in snippet.source]
+    assert runs.states[last.name] == "success"
+    asked = [creation["path"] for creation in simulator.creations]
+    assert asked.count("/api/v1/jobs/createTask") == 1
 
 
 def test_the_callback_of_the_errors_page_is_told_of_a_moderated_prompt(runs: Runs) -> None:
@@ -184,10 +224,14 @@ COMMANDS = {
     "export AIRFLOW__TRIGGERER__CAPACITY=": "run, then read the option",
     "airflow pools set": "run, then read the pool",
     "pip install .": "not run: `make` installs the package in the same way before any test",
+    "pip wheel . --no-deps": "not run: the tests of the distributions build the same wheel",
+    'PYTHON_VERSION="$(python -c': "not run: a test of the pages sees what pip is asked for",
+    "curl https://airflow.example.com": "not run: a test of the pages asks the receiver",
     "airflow providers list": "run",
     "airflow connections add": "run, then read the connection",
     "AIRFLOW__CORE__TEST_CONNECTION=Enabled airflow connections test": "run with a simulator",
     "export AIRFLOW_CONN_RUNWAY_DEFAULT=": "run, then read the connection",
+    "export AIRFLOW_CONN_KIE_AI=": "run, then read the HTTP connection",
     "pip install '.[simulator]'": "run without the installation",
     "curl -d": "run with a simulator, then read its faults",
 }
@@ -199,7 +243,7 @@ def how_to_try(snippet: Snippet) -> str:
     return COMMANDS[max(known, key=len)]
 
 
-@named(snippets("bash"))
+@named([snippet for snippet in snippets("bash") if snippet.page != "docs/tutorial.md"])
 def test_the_command_works(snippet: Snippet, shell: Shell, simulator: Simulator) -> None:
     way = how_to_try(snippet)
     if way == "dry run":
@@ -236,6 +280,12 @@ def test_the_command_works(snippet: Snippet, shell: Shell, simulator: Simulator)
     elif way == "run, then read the connection":
         read = READ_VARIABLE if "export" in snippet.source else READ_DATABASE
         assert "RunwaySettings(conn_id='runway_default'" in shell.run(snippet.source + read)
+    elif way == "run, then read the HTTP connection":
+        read = """python -c 'from airflow.providers.http.hooks.http import HttpHook as H
+hook = H(http_conn_id="kie_ai"); session = hook.get_conn(); print(hook.base_url, dict(session.headers))'"""
+        said = shell.run(snippet.source + read).splitlines()[-1]
+        assert said.startswith("https://api.kie.ai ")
+        assert "'Authorization': 'Bearer YOUR-API-KEY'" in said
     elif way == "run with a simulator":
         assert "Connection success!" in shell.run(snippet.source, connected=True)
     elif way == "run with a simulator, then read its faults":

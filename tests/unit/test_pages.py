@@ -13,6 +13,8 @@ from airflow.configuration import conf
 from airflow.models import Connection
 
 from airflow_provider_runway import DOCS_URL, exceptions
+from airflow_provider_runway.api import dedicated, market
+from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
 from airflow_provider_runway.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_runway.get_provider_info import get_provider_info
 from airflow_provider_runway.hooks import connection
@@ -157,8 +159,36 @@ def test_every_option_stands_on_the_configurations_page_with_its_default() -> No
     assert {name: default.strip("`") for name, (_, default, *_) in documented.items()} == defaults
 
 
+def test_the_page_about_moving_names_every_field_as_kie_ai_does_and_as_the_operators_do() -> None:
+    rows = (
+        PAGES["docs/moving.md"].split("## What the fields are called here")[1].split("\n## ")[0].splitlines()
+    )
+    columns = [re.split(r" \| ", row.strip("| ")) for row in rows if row.startswith("| `")]
+    named = [{name for row in columns for name in re.findall(r"`(\w+)`", row[side])} for side in range(3)]
+    asked = [
+        GenerateVideo("a", watermark="w"),
+        GenerateVideo("a", image_url="https://example.com/a.jpg"),
+        ExtendVideo("id", "a"),
+        GenerateAlephVideo(
+            "a", "https://example.com/a.mp4", "1:1", "https://example.com/a.jpg", 7, "w", upload_cn=True
+        ),
+    ]
+    sent = [dedicated.creation(request, "https://example.com/")[1] for request in asked]
+    assert named[0] == {name for body in sent for name in body}
+    sent = [market.creation(request)[1]["input"] for request in asked]
+    same = {"prompt", "duration", "quality", "seed"}
+    assert named[1] - {"input", "callBackUrl"} | same == {name for body in sent for name in body}
+    kinds = (operators.RunwayGenerateOperator, operators.RunwayExtendOperator, operators.RunwayAlephOperator)
+    arguments = {
+        name
+        for kind in (*kinds, RunwaySubmitOperator)
+        for name in inspect.signature(kind.__init__).parameters
+    }
+    assert named[2] | same <= arguments
+
+
 #: What stands on the pages, and where it is tried; the rest is nothing that could be run.
-LANGUAGES = {"python", "bash", "json", "ini", "text", "nginx", "{toctree}"}
+LANGUAGES = {"python", "bash", "json", "ini", "text", "nginx", "dockerfile", "yaml", "{toctree}"}
 
 
 def test_the_pages_have_snippets_of_languages_that_are_tried() -> None:
@@ -232,6 +262,8 @@ HOSTS = {
     "github.com",
     "airflow.apache.org",
     "airflow-provider-runway.readthedocs.io",
+    # The tutorial's own Airflow.
+    "localhost:8080",
 }
 
 
