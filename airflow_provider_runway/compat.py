@@ -7,6 +7,7 @@ needs. Airflow 3 moved what DAG authors use to ``airflow.sdk``; Airflow 2 has it
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as airflow_version
@@ -115,6 +116,26 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
         ((2, 11), "airflow.triggers.temporal"),
     ),
 }
+
+
+def get_connection(conn_id: str) -> Connection:
+    """
+    Return a connection. Blocks: not for an event loop.
+
+    :param conn_id: The connection's ID.
+    :raises AirflowNotFoundException: there is none.
+    """
+    from airflow_provider_runway.compat import BaseHook, Connection, mask_secret
+
+    # In a task of 3.0, Airflow's hook warns that the SDK is to be asked, which has no hook yet.
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    if AIRFLOW != (3, 0) or not hasattr(runner, "SUPERVISOR_COMMS"):
+        return BaseHook.get_connection(conn_id)
+    connection: Connection = Connection.get(conn_id)
+    for secret in (connection.password, connection.extra):
+        if secret:
+            mask_secret(secret)
+    return connection
 
 
 #: Names without which everything else works.

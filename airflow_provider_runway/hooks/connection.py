@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from airflow_provider_runway import __version__
 from airflow_provider_runway.api import values
 from airflow_provider_runway.api.answers import DIALECTS, Dialect
-from airflow_provider_runway.compat import AirflowNotFoundException, BaseHook, Connection, mask_secret
+from airflow_provider_runway.compat import AirflowNotFoundException, Connection, get_connection, mask_secret
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayConnectionNotFoundError,
@@ -270,7 +270,7 @@ def load_settings(conn_id: str) -> RunwaySettings:
     :raises RunwayError: it cannot be used; the text says which field is wrong.
     """
     try:
-        connection = BaseHook.get_connection(conn_id)
+        connection = get_connection(conn_id)
     except AirflowNotFoundException as error:
         raise RunwayConnectionNotFoundError(
             f"runway_conn_id={conn_id!r}: {error}. Define it, or look whether Airflow's API server and the "

@@ -140,6 +140,12 @@ class Run:
         """Return all XComs of a task."""
         return self.airflow.api.xcoms(self.dag_id, self.run_id, task_id)
 
+    def log_lines(self) -> list[str]:
+        """Return all lines of its tasks' logs."""
+        folder = self.airflow.log_folder / f"dag_id={self.dag_id}" / f"run_id={self.run_id}"
+        logs = [path for path in folder.rglob("*") if path.is_file()]
+        return [line for path in logs for line in path.read_text(errors="replace").splitlines()]
+
     def report(self) -> str:
         """Return what a person needs to know about a run that went wrong."""
         errors = self.airflow.api.errors(self.dag_id, self.run_id)

@@ -46,6 +46,10 @@ def test_the_story_ends_with_three_videos_and_all_xcoms(
         assert path == tmp_path / story.run_id / f"{name}.mp4"
         assert describe_video(path)
 
+    lines = story.log_lines()
+    assert len(lines) > len(NAMES) * 3
+    assert [line for line in lines if "Deprecat" in line or "deprecated" in line] == []
+
 
 def test_the_story_survives_the_death_of_the_triggerer(held_story: Story, airflow: LocalAirflow) -> None:
     for name in NAMES:
