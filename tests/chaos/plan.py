@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class Blow:
     """A kill and when it falls.
 
     :param pause: seconds after the one before
-    :param kind: one of ``KILLS``
+    :param kind: one of those of the deployment
     :param chance: from 0 to 1, chooses among several victims
     """
 
@@ -78,16 +78,17 @@ class Blow:
     chance: float
 
 
-def blows(number: int, seed: int, mean_pause: float) -> list[Blow]:
+def blows(number: int, seed: int, mean_pause: float, weights: Mapping[str, int] = KILLS) -> list[Blow]:
     """Return the kills in their order. As many as there are kinds hold each kind at least once.
 
     :param number: how many
     :param seed: decides all of them
     :param mean_pause: mean seconds from one to the next
+    :param weights: the kinds with their weights
     """
     chance = random.Random(seed)
-    kinds = list(KILLS)[:number]
-    kinds += chance.choices(list(KILLS), weights=list(KILLS.values()), k=number - len(kinds))
+    kinds = list(weights)[:number]
+    kinds += chance.choices(list(weights), weights=list(weights.values()), k=number - len(kinds))
     chance.shuffle(kinds)
     return [Blow(chance.uniform(0.4, 1.6) * mean_pause, kind, chance.random()) for kind in kinds]
 
