@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ PIP = "#!/bin/sh\nprintf '%s\\n' \"$@\"\n"
 def pip(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "pip").write_text(PIP)
     (tmp_path / "pip").chmod(0o755)
-    return {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    path = [str(tmp_path), os.path.dirname(sys.executable), os.environ["PATH"]]
+    return {"PATH": os.pathsep.join(path)}
 
 
 def test_every_airflow_that_a_page_installs_is_one_that_is_tested() -> None:
