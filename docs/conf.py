@@ -121,9 +121,6 @@ def adapt_source(app: Any, name: str, source: list[str]) -> None:
     page = "reference/examples.md"
     source[0] = EXAMPLES.sub(lambda link: f"]({page}#{link[1]})" if link[1] else f"]({page})", source[0])
     source[0] = THEMED.sub(r"\1light\3{.only-light} \1dark\3{.only-dark}", source[0])
-    if name == "index" and not (HERE / "growing.md").exists():
-        # Still to be written.
-        source[0] = source[0].replace("\ngrowing\n", "\n")
     if name == "connection":
         source[0] = f"(howto/connection:runway)=\n{source[0]}"
 

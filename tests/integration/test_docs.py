@@ -271,8 +271,11 @@ def test_the_command_works(snippet: Snippet, shell: Shell, simulator: Simulator)
         assert "airflow-provider-runway" in shell.run(snippet.source)
     elif way == "run, then read the pool":
         pools = json.loads(shell.run(snippet.source + "airflow pools list -o json").splitlines()[-1])
-        (pool,) = [pool for pool in pools if pool["pool"] == "runway"]
-        assert (pool["slots"], pool["include_deferred"]) == ("90", "True")
+        named = re.findall(r"--include-deferred (\w+) 90 ", snippet.source)
+        assert len(named) == len(snippet.source.splitlines())
+        for name in named:
+            (pool,) = [pool for pool in pools if pool["pool"] == name]
+            assert (pool["slots"], pool["include_deferred"]) == ("90", "True")
     elif way == "run, then read the option":
         value = snippet.source.strip().partition("=")[2]
         read = "airflow config get-value triggerer capacity"
