@@ -27,7 +27,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs tutorial pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-release clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs tutorial pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark debian lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -55,7 +55,7 @@ test-system: venv ## all tests in a real Airflow
 	.venv/bin/python -m pytest tests/system $(TWO_WORKERS)
 
 test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.11 (Python 3.11 or 3.12)
-	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/durable
+	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/durable $(FOUR_WORKERS)
 
 test-lowest: venv-lowest ## unit and integration tests with the lowest versions that are supported (Python 3.11 or 3.12)
 	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(FOUR_WORKERS)
@@ -89,6 +89,10 @@ fuzz: venv ## give the parsers damaged and random answers; FLAGS="--minutes 30"
 
 benchmark: venv-benchmark ## this package beside other providers (an hour); FLAGS=--quick for a try
 	.venv-benchmark/bin/python -m benchmarks $(FLAGS)
+
+debian: ## install what some tests need beside Python from Debian's packages (as root)
+	DEBIAN_FRONTEND=noninteractive sh -c 'apt-get -qq update && \
+	    apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core postgresql redis-server >/dev/null'
 
 lint: venv ## style and types
 	.venv/bin/ruff check .
