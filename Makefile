@@ -27,7 +27,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs tutorial pictures python-2.11 chaos chaos-short coverage mutation fuzz benchmark debian lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-release clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs tutorial pictures python-2.11 chaos chaos-short chaos-2.11 coverage mutation fuzz benchmark debian lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-celery venv-celery-2.11 venv-release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -69,11 +69,17 @@ test-ui-3.1: venv-3.1 ## the pages in Airflow's UI, with Airflow 3.1 (needs Chro
 test-ui-3.2: venv-3.2 ## the same with Airflow 3.2
 	AIRFLOW_HOME=$(CURDIR)/.venv-3.2/airflow-home .venv-3.2/bin/python -m pytest tests/system/test_looking.py
 
-chaos: venv ## kill all processes of a real Airflow at random, and count charges and videos (half an hour)
-	@.venv/bin/python -m tests.chaos $(FLAGS)
+# The CeleryExecutor has an environment of its own.
+CHAOS_VENV := venv$(if $(findstring celery,$(FLAGS)),-celery)
 
-chaos-short: venv ## a few minutes of the same
-	@.venv/bin/python -m tests.chaos --short $(FLAGS)
+chaos: $(CHAOS_VENV) ## kill all processes of a real Airflow at random, and count (half an hour); FLAGS="--executor celery"
+	@.$(CHAOS_VENV)/bin/python -m tests.chaos $(FLAGS)
+
+chaos-short: $(CHAOS_VENV) ## a few minutes of the same
+	@.$(CHAOS_VENV)/bin/python -m tests.chaos --short $(FLAGS)
+
+chaos-2.11: venv-celery-2.11 ## the same with Airflow 2.11 and the CeleryExecutor: the notes on S3
+	@.venv-celery-2.11/bin/python -m tests.chaos --executor celery $(FLAGS)
 
 coverage: venv ## how much of the package the unit and integration tests run; under 95 % fails (ten minutes)
 	.venv/bin/python -m coverage erase
@@ -139,6 +145,12 @@ venv-lowest:
 python-2.11:
 	@$(PYTHON_2.11) $(PINS)/install.py --check $(PINS)/airflow-2.11.txt
 
+venv-celery:
+	@$(PYTHON) $(PINS)/install.py .venv-celery $(PINS)/celery.txt
+
+venv-celery-2.11:
+	@$(PYTHON_2.11) $(PINS)/install.py .venv-celery-2.11 $(PINS)/celery-2.11.txt
+
 venv-docs:
 	@$(PYTHON) $(PINS)/install.py .venv-docs $(PINS)/docs.txt
 
@@ -149,7 +161,7 @@ venv-benchmark:
 	@$(PYTHON) $(PINS)/install.py .venv-benchmark $(PINS)/benchmark.txt
 
 clean: ## remove everything that these commands have made
-	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs .venv-release; do \
+	for environment in .venv .venv-2.11 .venv-3.1 .venv-3.2 .venv-lowest .venv-benchmark .venv-docs .venv-celery .venv-celery-2.11 .venv-release; do \
 	    if [ -f $$environment/made-from ]; then rm -rf $$environment; fi; \
 	done
 	rm -rf docs/_build docs/reference .demo .chaos .tutorial .matrix .benchmark.md .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

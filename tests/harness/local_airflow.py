@@ -50,6 +50,8 @@ class LocalAirflow:
     :param port: the TCP port of the API server (web server); ``None`` takes a free one
     :param database_url: a SQLAlchemy URL of a database to use in place of SQLite
     :param config: further settings, for example ``{"AIRFLOW__CORE__PARALLELISM": "2"}``
+    :param own_port: where a load balancer listens on ``port``, the one on which the API server (web server)
+        itself does
     :param login: user name and password of an administrator, who has to log in then (Airflow 3); ``None``
         lets everybody in
     :param python: the interpreter of another environment, which has nothing of this repository but what is
@@ -67,6 +69,7 @@ class LocalAirflow:
         config: Mapping[str, str] | None = None,
         login: tuple[str, str] | None = None,
         python: Path | None = None,
+        own_port: int | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self._python = str(python or sys.executable)
@@ -74,6 +77,7 @@ class LocalAirflow:
         self.major = int(self.version.split(".")[0])
         self.components = COMPONENTS_3 if self.major >= 3 else COMPONENTS_2
         self.port = port or free_port()
+        self.own_port = own_port or self.port
         self.url = f"http://localhost:{self.port}"
         self.processes = Processes(self.folder / "components")
         self.api = AirflowApi(
@@ -119,16 +123,25 @@ class LocalAirflow:
         self._wait_until_healthy(names or tuple(self.components), since=started, timeout=timeout)
 
     def launch(
-        self, name: str, component: str | None = None, config: Mapping[str, str] | None = None
+        self,
+        name: str,
+        component: str | None = None,
+        config: Mapping[str, str] | None = None,
+        *,
+        working_folder: Path | None = None,
     ) -> None:
         """Start a process of a component without waiting for it.
 
         :param name: its name here and that of its log file; several can be of the same component
-        :param component: which component, where the name is another
+        :param component: which component, where the name is another; ``celery worker`` is one, too
         :param config: further settings for this process alone
+        :param working_folder: where it is started; ``None``: where its log is
         """
         environment = {**self._environment, **(config or {})}
-        self.processes.start(name, self._command(component or name), environment)
+        command = self._command(component or name)
+        if component == "celery worker":
+            command += ["--celery-hostname", f"{name}@localhost", "--skip-serve-logs"]
+        self.processes.start(name, command, environment, working_folder=working_folder)
 
     def stop(self, *names: str) -> None:
         """Stop components in an orderly way.
@@ -176,7 +189,7 @@ class LocalAirflow:
         return self.folder / "logs"
 
     def _command(self, name: str) -> list[str]:
-        command = [self._python, "-m", "airflow", name]
+        command = [self._python, "-m", "airflow", *name.split()]
         if name == "webserver":
             command += ["--workers", "1"]
         if name in {"scheduler", "triggerer"}:
@@ -255,7 +268,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__PORT": str(self.own_port),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": own["session"],
@@ -291,7 +304,7 @@ class LocalAirflow:
             "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
             "AIRFLOW__WEBSERVER__CONFIG_FILE": str(self.folder / "webserver_config.py"),
             "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
-            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(self.port),
+            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(self.own_port),
             "AIRFLOW__WEBSERVER__BASE_URL": self.url,
             "AIRFLOW__WEBSERVER__SECRET_KEY": own["session"],
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",

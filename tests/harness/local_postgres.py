@@ -12,6 +12,7 @@ from pathlib import Path
 
 from typing_extensions import Self
 
+from tests.harness.packages import find_installed
 from tests.harness.processes import (
     HarnessError,
     Processes,
@@ -62,9 +63,16 @@ class LocalPostgres:
         """
         end_marked_processes(self.processes.folder)
         self._make_folder()
-        environment = clean_environment()
         initdb = ["initdb", "-D", str(self._data), "-U", USER, "--auth=trust", "-E", "UTF8", "--no-sync"]
-        self.processes.run("initdb", self._command(*initdb), environment)
+        self.processes.run("initdb", self._command(*initdb), clean_environment())
+        self.revive(timeout=timeout)
+
+    def revive(self, *, timeout: float = 60) -> None:
+        """Start it with the cluster that is there, as after :meth:`kill`, and wait until it answers.
+
+        :param timeout: seconds that it has
+        :raises HarnessError: when it does not; with the end of its log
+        """
         self.processes.start(
             "postgres",
             self._command(
@@ -73,7 +81,7 @@ class LocalPostgres:
                 # Workers that outlive a killed scheduler hold its connections open, and so its locks.
                 *("-c", "idle_in_transaction_session_timeout=30s"),
             ),
-            environment,
+            clean_environment(),
         )
         deadline = time.monotonic() + timeout
         while self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port)).returncode:
@@ -83,6 +91,14 @@ class LocalPostgres:
                     f"no answer from PostgreSQL in {timeout:.0f} s.\n{self.processes.log_tail('postgres')}"
                 )
             time.sleep(0.2)
+
+    def is_running(self) -> bool:
+        """Tell whether it was started and has not ended."""
+        return self.processes.is_running("postgres")
+
+    def kill(self) -> None:
+        """End it and all its processes with SIGKILL; what was committed is in its files."""
+        self.processes.kill("postgres")
 
     def stop(self) -> None:
         """Stop it, and remove what lay outside its folder."""
@@ -128,21 +144,7 @@ def find_programs() -> Path:
 
     :raises HarnessError: when there is none; with what to install
     """
-    found = _look_for_programs()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("Installing Debian's package postgresql ...", flush=True)
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-            subprocess.run(
-                ["apt-get", "-qq", *command], env=environment, check=False, stdout=subprocess.DEVNULL
-            )
-        found = _look_for_programs()
-    if found is None:
-        raise HarnessError(
-            "PostgreSQL is needed, and its programs `initdb` and `postgres` are not found. On Debian and "
-            "Ubuntu, as root:\n    apt-get install postgresql"
-        )
-    return found
+    return find_installed("postgresql", "PostgreSQL with `initdb` and `postgres`", _look_for_programs)
 
 
 def _look_for_programs() -> Path | None:

@@ -151,10 +151,18 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._guardian: subprocess.Popen[bytes] | None = None
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        working_folder: Path | None = None,
+    ) -> None:
         """Start a process in a session of its own, its output appended to its log.
 
         :param environment: the whole environment of the process; the mark is added to it
+        :param working_folder: where it is started; ``None``: where its log is
         :raises HarnessError: when one of this name is already running
         """
         if self.is_running(name):
@@ -166,7 +174,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self.folder,
+                cwd=working_folder or self.folder,
                 env={**environment, MARK: str(self.folder)},
                 # A Ctrl-C in the terminal is for the program that orders them to stop, not for each of them.
                 start_new_session=True,

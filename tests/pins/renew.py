@@ -74,6 +74,8 @@ def _of_airflow(version: str) -> tuple[Pins, Pins]:
 
 PINS = (
     *(pins for version in RELEASES for pins in _of_airflow(version)),
+    Pins("celery"),
+    Pins("celery-2.11", python="3.10"),
     Pins("benchmark"),
     Pins("docs", dev=False),
     Pins("release", dev=False, alone=True),
