@@ -4,6 +4,8 @@ A real Airflow on PostgreSQL with the LocalExecutor and two triggerers asks a si
 videos, while its processes and the simulator are killed with SIGKILL and answers are lost, late or broken. At
 the end, what the DAG asked for is compared with what was charged. Two such runs go on at the same time, with
 the notes of what was submitted and without: the second shows what the notes prevent.
+
+With ``--executor celery`` it is a deployment of several machines: see :mod:`tests.chaos.celery`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 from contextlib import ExitStack, suppress
 
 from tests.chaos import plan
+from tests.chaos.celery import CeleryDeployment
 from tests.chaos.deployment import Deployment
 from tests.chaos.evidence import RUN_ID, Evidence
 from tests.chaos.options import Options, read_options
@@ -30,11 +33,13 @@ def main() -> int:
     try:
         if options.notes == "both":
             return _run_both(options)
-        for name in Deployment.FOLDERS:
+        kind = CeleryDeployment if options.executor == "celery" else Deployment
+        for name in kind.FOLDERS:
             end_marked_processes(options.folder / name)
             renew_folder(options.folder / name.partition("/")[0])
+        print(f"seed {options.seed}; logs: {options.folder}", flush=True)
         with ExitStack() as running:
-            return _run(options, running)
+            return _run(options, kind(options, running))
     except KeyboardInterrupt:
         print("\nInterrupted; everything was stopped.")
         return 130
@@ -43,15 +48,13 @@ def main() -> int:
         return 2
 
 
-def _run(options: Options, running: ExitStack) -> int:
+def _run(options: Options, deployment: Deployment) -> int:
     """Do it, print the table, and return the exit code."""
     started = time.monotonic()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {text}", flush=True)
 
-    print(f"seed {options.seed}; logs: {options.folder}", flush=True)
-    deployment = Deployment(options, running)
     airflow = deployment.airflow
     airflow.api.trigger_dag(plan.DAG_ID, run_id=RUN_ID)
     say(f"Airflow {airflow.version} runs; {options.tasks} videos are asked for")

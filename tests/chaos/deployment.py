@@ -12,7 +12,7 @@ import psutil
 
 from tests.chaos import plan
 from tests.chaos.options import Options
-from tests.chaos.videos import LocalVideos
+from tests.chaos.videos import LocalVideos, Videos
 from tests.harness.local_airflow import LocalAirflow
 from tests.harness.local_postgres import LocalPostgres
 from tests.harness.local_simulator import LocalSimulator
@@ -20,6 +20,7 @@ from tests.harness.processes import free_port, renew_folder
 
 API_KEY = "sk-chaos-5f3e9d0c7b1a4826"
 WEBHOOK_KEY = "whsec-chaos-90b2d4e6f8a1c3"
+DAGS = Path(__file__).with_name("dags")
 #: How many times as fast as kie.ai the simulator is.
 SPEED = 2.5
 
@@ -95,9 +96,7 @@ class Deployment:
 
     def __init__(self, options: Options, running: ExitStack) -> None:
         self.folder = options.folder
-        renew_folder(self.folder / "videos")
-        # Beside the file by which the next run knows the folder as its own.
-        self.videos = LocalVideos(self.folder / "videos" / "kept")
+        self.running = running
         self.postgres = running.enter_context(LocalPostgres(self.folder / "postgres"))
         self.simulator = running.enter_context(
             LocalSimulator(
@@ -108,19 +107,17 @@ class Deployment:
                 ],
             )
         )
-        port = free_port()
+        self.videos = self._make_videos()
+        port = self._public_port()
         connection: dict[str, Any] = {**self.simulator.connection, "password": API_KEY}
         if options.callbacks:
             called = {"callback_base_url": f"http://127.0.0.1:{port}", "webhook_hmac_key": WEBHOOK_KEY}
             connection["extra"] = {**connection["extra"], **called, "speed": SPEED}
         self.airflow = running.enter_context(
-            LocalAirflow(
-                self.folder / "airflow",
-                dags_folder=Path(__file__).with_name("dags"),
-                connections={"runway_default": connection},
-                port=port,
-                database_url=self.postgres.url,
-                config={
+            self._make_airflow(
+                port,
+                {"runway_default": connection},
+                {
                     **SETTINGS,
                     "CHAOS_FOLDER": self.videos.root,
                     "CHAOS_TASKS": str(options.tasks),
@@ -129,7 +126,29 @@ class Deployment:
             )
         )
         self.services = self._services()
-        self.services["triggerer-2"].start()
+        for service in self.services.values():
+            if not service.is_running():
+                service.start()
+
+    def _make_videos(self) -> Videos:
+        renew_folder(self.folder / "videos")
+        # Beside the file by which the next run knows the folder as its own.
+        return LocalVideos(self.folder / "videos" / "kept")
+
+    def _public_port(self) -> int:
+        return free_port()
+
+    def _make_airflow(
+        self, port: int, connections: dict[str, dict[str, Any]], config: dict[str, str]
+    ) -> LocalAirflow:
+        return LocalAirflow(
+            self.folder / "airflow",
+            dags_folder=DAGS,
+            connections=connections,
+            port=port,
+            database_url=self.postgres.url,
+            config=config,
+        )
 
     @property
     def log_folders(self) -> list[Path]:
@@ -168,14 +187,16 @@ class Deployment:
             name: self._component(name, component, away.get(name, (0, 4)))
             for name, component in components.items()
         }
-        services["simulator"] = Service(
+        return services | {"simulator": self._simulator()}
+
+    def _simulator(self) -> Service:
+        return Service(
             "simulator",
             lambda: self.simulator.processes.is_running("simulator"),
             self.simulator.kill,
             self.simulator.start,
             (0, 8),
         )
-        return services
 
     def _component(self, name: str, component: str, away: tuple[float, float]) -> Service:
         processes = self.airflow.processes
@@ -188,8 +209,11 @@ class Deployment:
         )
 
     def _launch(self, name: str, component: str) -> None:
+        self.airflow.launch(name, component, self._ports())
+
+    def _ports(self) -> dict[str, str]:
         ports = ("AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT", "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT")
-        self.airflow.launch(name, component, {port: str(free_port()) for port in ports})
+        return {port: str(free_port()) for port in ports}
 
     def _kill_alone(self, name: str) -> bool:
         self.airflow.processes.kill(name, alone=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from tests.chaos import plan
 from tests.chaos.deployment import API_KEY, WEBHOOK_KEY, Deployment
 from tests.chaos.verdict import Charge, Ending, Verdict, judge
-from tests.chaos.videos import is_whole
+from tests.chaos.videos import is_whole, rests
 
 RUN_ID = "chaos"
 
@@ -28,7 +29,7 @@ class Evidence:
         self._api = deployment.airflow.api
         self._api.wait_until("the API server", lambda: self._api.health() or None, timeout=120)
         self.verdict = self._judge(plan.prompts(tasks))
-        self.rests = deployment.videos.rests()
+        self.rests = rests(deployment.videos)
         #: Where the API key or the key of the callbacks turned up.
         self.leaks: list[str] = []
         #: Whether the search for them finds what is surely there.
@@ -86,9 +87,8 @@ class Evidence:
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
             for line in reversed(lines):
                 # The last exception of the last try is what ended the task; its causes follow it.
-                with suppress(ValueError):
-                    if causes := json.loads(line).get("error_detail"):
-                        return str(causes[0]["exc_type"])
+                if error := _error_of_3(line) if self._deployment.airflow.major >= 3 else _error_of_2(line):
+                    return error
         return "no exception"
 
     def _search(self) -> None:
@@ -105,3 +105,16 @@ class Evidence:
         if self._deployment.simulator.stats()["violations"]:
             self.leaks.append("requests to result hosts")
         self.marker_found = markers >= 2
+
+
+def _error_of_3(line: str) -> str | None:
+    with suppress(ValueError):
+        if causes := json.loads(line).get("error_detail"):
+            return str(causes[0]["exc_type"])
+    return None
+
+
+def _error_of_2(line: str) -> str | None:
+    # A traceback's last line stands at the margin.
+    found = re.match(r"(?:[a-z_]+\.)*([A-Z]\w*(?:Error|Exception|Timeout)): ", line)
+    return found and found[1]

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from airflow_provider_runway.compat import AIRFLOW
 from tests.harness.processes import REPOSITORY
 
 FOLDER = REPOSITORY / ".chaos"
@@ -20,6 +21,7 @@ class Options:
     :param kills: processes to kill
     :param pause: mean seconds from one kill to the next, at the least
     :param seed: decides kills and faults
+    :param executor: ``local`` or ``celery``
     :param notes: ``with``, ``without``, or ``both`` at the same time
     :param folder: where everything is written
     :param write_docs: put the tables into the docs
@@ -31,6 +33,7 @@ class Options:
     kills: int
     pause: float
     seed: int
+    executor: str
     notes: str
     folder: Path
     write_docs: bool
@@ -39,13 +42,21 @@ class Options:
 
     @property
     def flags(self) -> str:
-        """What repeats the plan of this run."""
-        flags = f"--seed {self.seed} --kills {self.kills} --tasks {self.tasks} --notes {self.notes}"
-        return flags + (" --callbacks" if self.callbacks else "")
+        """What repeats the plan of this run, for ``make chaos`` or ``make chaos-2.11``."""
+        flags = "--executor celery " if self.executor == "celery" and AIRFLOW >= (3,) else ""
+        flags += f"--seed {self.seed} --kills {self.kills} --tasks {self.tasks} --notes {self.notes}"
+        return flags + (" --callbacks" if self.callbacks and self.executor == "local" else "")
+
+    @property
+    def command(self) -> str:
+        """What makes such a run, without its flags."""
+        return "make chaos" if AIRFLOW >= (3,) else "make chaos-2.11"
 
     @property
     def passage(self) -> str:
         """The name of the passage of the docs that the table of this run belongs into."""
+        if self.executor == "celery":
+            return "chaos with Celery" if AIRFLOW >= (3,) else "chaos with Celery on Airflow 2.11"
         return "chaos with callbacks" if self.callbacks else f"chaos {self.notes} notes"
 
 
@@ -59,12 +70,23 @@ def read_options(description: str | None, given: list[str] | None = None) -> Opt
     parser = argparse.ArgumentParser(
         prog="make chaos", description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--tasks", type=int, default=300, help="videos to ask for")
-    parser.add_argument("--kills", type=int, default=42, help="processes to kill")
+    parser.add_argument(
+        "--tasks", type=int, default=None, help="videos to ask for; default: 300, with Celery 200"
+    )
+    parser.add_argument(
+        "--kills", type=int, default=None, help="processes to kill; default: 42, with Celery 36"
+    )
     parser.add_argument(
         "--pause", type=float, default=6, help="mean seconds from one kill to the next, at the least"
     )
     parser.add_argument("--seed", type=int, default=None, help="decides kills and faults; default: random")
+    parser.add_argument(
+        "--executor",
+        choices=("local", "celery"),
+        default="local",
+        help="celery: two workers that share no folder, two of every other component but the DAG processor, "
+        "Redis, and the videos on S3; with the notes, and with Airflow 3 with callbacks",
+    )
     parser.add_argument("--short", action="store_true", help="60 videos, 8 kills, with the notes: minutes")
     parser.add_argument(
         "--notes",
@@ -89,6 +111,12 @@ def read_options(description: str | None, given: list[str] | None = None) -> Opt
     arguments = parser.parse_args(given)
     if arguments.short:
         arguments.tasks, arguments.kills, arguments.pause = 60, 8, 5
+    usual = (200, 36) if arguments.executor == "celery" else (300, 42)
+    arguments.tasks = usual[0] if arguments.tasks is None else arguments.tasks
+    arguments.kills = usual[1] if arguments.kills is None else arguments.kills
+    if arguments.executor == "celery":
+        arguments.notes = arguments.notes or "with"
+        arguments.callbacks = AIRFLOW >= (3,)
     if arguments.tasks < 3:
         parser.error("--tasks must be at least 3")
     return Options(
@@ -96,6 +124,7 @@ def read_options(description: str | None, given: list[str] | None = None) -> Opt
         kills=arguments.kills,
         pause=arguments.pause,
         seed=random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed,
+        executor=arguments.executor,
         notes=arguments.notes or ("with" if arguments.short or arguments.callbacks else "both"),
         folder=arguments.folder.resolve(),
         write_docs=arguments.write_docs,

@@ -25,6 +25,20 @@ KILLS = {
     "API server": 2,
 }
 
+#: The same with the CeleryExecutor. A worker is a machine: it dies with all its tasks.
+CELERY_KILLS = {
+    "task process": 8,
+    "worker": 6,
+    "triggerer": 5,
+    "simulator": 3,
+    "scheduler": 4,
+    "API server": 4,
+    "PostgreSQL": 2,
+    "Redis": 3,
+    "S3 server": 3,
+    "worker cut off": 2,
+}
+
 CREATION = "/api/v1/runway/generate"
 LOOKUP = "/api/v1/runway/record-detail"
 RESULT = "/results/"

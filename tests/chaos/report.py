@@ -8,7 +8,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.options import PAGE, Options
 from tests.harness.documents import write_between
 
-TABLE_HEAD = '| `make chaos FLAGS="'
+TABLE_HEAD = "| `make chaos"
 
 
 class Report:
@@ -84,7 +84,7 @@ class Report:
             ("rests of files", len(self._evidence.rests)),
             ("time", f"{self._seconds / 60:.1f} minutes"),
         ]
-        head = f'{TABLE_HEAD}{self._options.flags}"` | |\n|---|---|\n'
+        head = f'| `{self._options.command} FLAGS="{self._options.flags}"` | |\n|---|---|\n'
         return head + "".join(f"| {name} | {value} |\n" for name, value in rows)
 
 
