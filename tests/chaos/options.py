@@ -87,7 +87,9 @@ def read_options(description: str | None, given: list[str] | None = None) -> Opt
         help="celery: two workers that share no folder, two of every other component but the DAG processor, "
         "Redis, and the videos on S3; with the notes, and with Airflow 3 with callbacks",
     )
-    parser.add_argument("--short", action="store_true", help="60 videos, 8 kills, with the notes: minutes")
+    parser.add_argument(
+        "--short", action="store_true", help="60 videos, 8 kills (with Celery 12), with the notes: minutes"
+    )
     parser.add_argument(
         "--notes",
         choices=("both", "with", "without"),
@@ -109,12 +111,14 @@ def read_options(description: str | None, given: list[str] | None = None) -> Opt
     )
     parser.add_argument("--minutes", type=float, default=90, help="give up after so many")
     arguments = parser.parse_args(given)
+    usual, few = ((200, 36), (60, 12)) if arguments.executor == "celery" else ((300, 42), (60, 8))
     if arguments.short:
-        arguments.tasks, arguments.kills, arguments.pause = 60, 8, 5
-    usual = (200, 36) if arguments.executor == "celery" else (300, 42)
+        usual, arguments.pause = few, 5
     arguments.tasks = usual[0] if arguments.tasks is None else arguments.tasks
     arguments.kills = usual[1] if arguments.kills is None else arguments.kills
     if arguments.executor == "celery":
+        if arguments.notes == "both":
+            parser.error("--executor celery runs once: --notes with or --notes without")
         arguments.notes = arguments.notes or "with"
         arguments.callbacks = AIRFLOW >= (3,)
     if arguments.tasks < 3:

@@ -11,6 +11,7 @@ from benchmarks.__main__ import parts, session, summary
 from benchmarks.in_airflow import WAYS
 from benchmarks.parsing import IMPORTS
 from benchmarks.waiting import ENTRIES, Load, found_in
+from tests.chaos.options import read_options
 from tests.harness.documents import write_between
 from tests.pages import PAGES
 
@@ -39,9 +40,18 @@ def test_a_page_without_the_passage_is_left_alone(tmp_path: Path) -> None:
 def test_the_page_has_the_passages_that_the_chaos_run_writes(tmp_path: Path) -> None:
     page = tmp_path / "reliability.md"
     page.write_text(PAGES["docs/reliability.md"], encoding="utf-8")
-    for notes in ("with", "without"):
-        write_between(page, f"chaos {notes} notes", "table")
-    assert page.read_text().count("\ntable\n") == 2
+    runs = [
+        ["--notes", "with"],
+        ["--notes", "without"],
+        ["--callbacks"],
+        ["--executor", "celery"],
+    ]
+    passages = {read_options(None, flags).passage for flags in runs}
+    # One of them is this Airflow's.
+    passages |= {"chaos with Celery", "chaos with Celery on Airflow 2.11"}
+    for passage in passages:
+        write_between(page, passage, "table")
+    assert page.read_text().count("\ntable\n") == len(passages) == 5
 
 
 def test_the_page_has_the_passages_that_the_benchmark_writes(tmp_path: Path) -> None:
