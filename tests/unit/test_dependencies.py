@@ -36,7 +36,8 @@ def needed_by(name: str, extra: str = "") -> set[str]:
 def licence_of(name: str) -> str:
     """Return a package's licence by its own words, spelled as SPDX does."""
     found = importlib.metadata.metadata(name).get_all("License-Expression")
-    return str((found or importlib.metadata.metadata(name).get_all("License"))[0]).replace(" 2.0", "-2.0")
+    said = str((found or importlib.metadata.metadata(name).get_all("License"))[0])
+    return re.sub(r"Apache(?: License,?)?(?: Version)? 2\.0", "Apache-2.0", said)
 
 
 def rows(text: str) -> dict[str, str]:
