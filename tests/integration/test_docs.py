@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_runway.compat import HAS_RETRY_POLICIES
 from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.simulator import Simulator
 from tests.pages import REPOSITORY, Snippet, sections, snippets
@@ -93,7 +94,10 @@ def shell(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> She
 
 # The simulator's page shows how to test: its tests run what stands there; `make tutorial` follows its page.
 PYTHON = [
-    snippet for snippet in snippets("python") if snippet.page not in {"docs/simulator.md", "docs/tutorial.md"}
+    snippet
+    for snippet in snippets("python")
+    if snippet.page not in {"docs/simulator.md", "docs/tutorial.md"}
+    and (HAS_RETRY_POLICIES or "RunwayRetryPolicy(" not in snippet.source)
 ]
 # The operators' page begins with the imports that the snippets of all pages use.
 IMPORTS = next(snippet for snippet in PYTHON if snippet.page == "docs/operators.md")
