@@ -47,7 +47,7 @@ TESTS = {
     ],
 }
 #: Seconds after which tests of each of these stages are taken to go on for ever, which people notice.
-LONGEST = (60.0, 400.0, 400.0)
+LONGEST = (120.0, 400.0, 400.0)
 #: What the processes leave behind; each has a folder of its own.
 SCRATCH = tempfile.mkdtemp(prefix="runway-mutation-")
 
@@ -104,7 +104,10 @@ def main() -> int:
         raise SystemExit("A module that cannot be imported is not noticed: the mistakes are not made.")
     if len(try_all(right, chosen.jobs)) < len(right):
         raise SystemExit("Without any mistake, tests fail.")
-    unnoticed = try_all(mistakes, chosen.jobs)
+    endless: list[Mistake] = []
+    unnoticed = try_all(mistakes, chosen.jobs, endless)
+    for mistake in endless:
+        print(f"Noticed because the tests went on for ever: {mistake.key}")
     return report(mistakes, unnoticed, of_all, time.monotonic() - began, is_whole=of_all == len(mistakes))
 
 
@@ -138,8 +141,12 @@ def warm_up() -> None:
         raise SystemExit("The tests cannot be collected.")
 
 
-def try_all(mistakes: list[Mistake], jobs: int) -> list[Mistake]:
-    """Try mistakes, several at once, and return those that no test has noticed."""
+def try_all(mistakes: list[Mistake], jobs: int, endless: list[Mistake] | None = None) -> list[Mistake]:
+    """
+    Try mistakes, several at once, and return those that no test has noticed.
+
+    :param endless: Gets those with which the tests had to be stopped.
+    """
     waiting = [Running(mistake, 0, 0.0) for mistake in reversed(mistakes)]
     running: dict[int, Running] = {}
     unnoticed: list[Mistake] = []
@@ -165,6 +172,8 @@ def try_all(mistakes: list[Mistake], jobs: int) -> list[Mistake]:
         done += 1
         if status == 0:
             unnoticed.append(one.mistake)
+        if os.WIFSIGNALED(status) and endless is not None:
+            endless.append(one.mistake)
         if done % 100 == 0:
             print(f"{done} of {len(mistakes)} tried, {len(unnoticed)} unnoticed", flush=True)
     return unnoticed
