@@ -273,9 +273,10 @@ def _folder(path: str) -> str:
 def _clear(path: str, done: list[str]) -> set[str]:
     """Remove files, and return the names of those that are there."""
     from airflow_provider_runway.files.storage import reach
+    from airflow_provider_runway.files.writing import remove
 
     for name in done:
-        reach(f"{_folder(path)}/{name}").unlink(missing_ok=True)
+        remove(f"{_folder(path)}/{name}")
     folder = reach(_folder(path))
     folder.fs.invalidate_cache()
     try:

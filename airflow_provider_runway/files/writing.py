@@ -59,6 +59,19 @@ def store(chunks: Iterable[bytes], path: str, *, replace: bool = True) -> int:
     return _store_moving(chunks, target, replace)
 
 
+def remove(path: str) -> None:
+    """
+    Remove a file, if there is one.
+
+    :param path: As for :func:`store`.
+    """
+    target = reach(path)
+    # Asks for a single object: some stores that speak S3 do not know the request that removes several, which
+    # `unlink` uses for one, too.
+    with contextlib.suppress(FileNotFoundError):
+        target.fs.rm_file(target.path)
+
+
 def _write(chunks: Iterable[bytes], file: Any) -> int:
     size = 0
     for chunk in chunks:

@@ -93,7 +93,9 @@ class _FileStateStore:
         self._store(self._name(key), json.dumps({**value, "of": names}))
 
     def delete(self, key: str) -> None:
-        self._open(self._name(key)).unlink(missing_ok=True)
+        from airflow_provider_runway.files.writing import remove
+
+        remove(f"{self._folder}/{self._name(key)}")
 
     def _name(self, key: str) -> str:
         # A digest, since IDs may hold any character, and "a_b" + "c" must not meet "a" + "b_c".

@@ -82,6 +82,33 @@ def test_a_value_can_be_removed_and_removed_again(new_store: Callable[[], StateS
     assert new_store().get("key") is None
 
 
+def test_a_value_is_removed_in_a_store_that_cannot_remove_several_objects_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:
+        from airflow.io.store import attach  # type: ignore[no-redef]
+
+    # As Google Cloud Storage through its S3 interface, and small S3 servers.
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(38, "A header or operation you provided implies functionality that is not implemented.")
+
+    attach("memory", fs=MemoryFileSystem())
+    monkeypatch.setattr(MemoryFileSystem, "rm", refused)
+    monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", "memory://bucket/state")
+    store = state_store(context_of(), may_begin=True)
+    assert store
+    store.set("one", {"a": 1})
+
+    store.delete("one")
+    store.delete("one")
+
+    assert store.get("one") is None
+
+
 def test_keys_do_not_touch_each_other(new_store: Callable[[], StateStore]) -> None:
     store = new_store()
     store.set("key", {"a": 1})
