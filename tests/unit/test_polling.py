@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import cycle
 from typing import Any
 
@@ -31,6 +32,7 @@ from airflow_provider_runway.exceptions import (
     RunwayValidationError,
     RunwayVideoExpiredError,
 )
+from airflow_provider_runway.waiting.arguments import seconds
 from airflow_provider_runway.waiting.backoff import backoff
 from airflow_provider_runway.waiting.ending import WaitEnd
 from airflow_provider_runway.waiting.poller import Poller
@@ -185,6 +187,16 @@ def test_a_missing_connection_is_tolerated_for_ten_minutes() -> None:
     assert wait.on_error(missing, START + 1000) is None
     assert wait.on_error(missing, START + 1590) is None
     assert wait.on_error(missing, START + 1610) is not None
+
+
+def test_a_connection_that_is_found_again_has_its_ten_minutes_anew() -> None:
+    wait = poller()
+    missing = RunwayConnectionNotFoundError("no such connection")
+    assert wait.on_error(missing, START + 1000) is None
+    assert wait.on_error(RunwayServerError("code 500"), START + 1300) is None
+    assert wait.on_error(missing, START + 1700) is None
+    assert wait.on_error(missing, START + 2290) is None
+    assert wait.on_error(missing, START + 2310) is not None
 
 
 def test_a_connection_that_is_misspelt_while_a_video_is_made_is_tolerated_for_ten_minutes() -> None:
@@ -378,8 +390,35 @@ def test_a_pause_after_a_failure_is_bounded_and_honours_retry_after(
     assert pause <= max(80, (retry_after or 0) + 1)
 
 
+def test_pauses_after_failures_double_up_to_a_minute_give_or_take_a_quarter() -> None:
+    for shortest, failures, pause in (
+        (1, 1, 1.0),
+        (4, 1, 4.0),
+        (4, 2, 8.0),
+        (4, 4, 32.0),
+        (4, 5, 60.0),
+        (4, 50, 60.0),
+    ):
+        drawn = [backoff(failures, None, shortest=shortest) for _ in range(500)]
+        assert 0.75 * pause <= min(drawn) < 0.8 * pause
+        assert 1.2 * pause < max(drawn) <= 1.25 * pause
+
+
+def test_a_look_that_failed_is_repeated_no_sooner_than_a_chosen_interval_gives_or_takes_a_quarter() -> None:
+    wait = poller(poll_interval=20.0)
+    wait.on_error(RunwayServerError("code 500"), START)
+    assert 15 <= wait.next_delay(START) <= 25
+
+
+@pytest.mark.parametrize("value", [0, -1.5, float("inf"), float("nan"), True, "60", timedelta(0)], ids=repr)
+def test_a_duration_that_is_none_is_refused_by_name_and_value(value: Any) -> None:
+    with pytest.raises(RunwayValidationError, match=f"^timeout={re.escape(repr(value))}: must be a positive"):
+        seconds("timeout", value)
+
+
 def test_pauses_have_jitter_so_that_many_waits_do_not_ask_at_once() -> None:
     assert len({backoff(3, None) for _ in range(20)}) > 10
+    assert max(backoff(1, None) for _ in range(20)) <= 1.25
 
 
 def test_there_is_news_at_each_change_of_state_and_none_at_each_look() -> None:
@@ -389,8 +428,7 @@ def test_there_is_news_at_each_change_of_state_and_none_at_each_look() -> None:
         wait.on_task(task(state), START + 1)
         told.append(wait.news)
     assert [index for index, news in enumerate(told) if news] == [0, 3, 6]
-    assert ["waiting" in str(told[0]), "queueing" in str(told[3]), "generating" in str(told[6])] == [True] * 3
-    assert all("task-1" in news for news in told if news)
+    assert [told[0], told[3], told[6]] == [f"Runway task task-1: {state}" for state in GOING_ON]
 
 
 def test_there_is_news_at_the_first_failure_and_at_the_recovery_alone() -> None:

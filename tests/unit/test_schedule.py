@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import pairwise
+from math import sqrt
 
 import pytest
 
@@ -262,3 +263,35 @@ def test_a_few_odd_ones_do_not_change_when_the_others_are_looked_at(odd: float) 
     for _ in range(4):
         durations.record("generate-5s-720p", odd)
     assert durations.usual("generate-5s-720p") == KNOWN_BEFOREHAND["generate-5s-720p"]
+
+
+def test_the_first_and_the_seventh_eighth_are_where_they_were_seen() -> None:
+    durations = Durations()
+    for moment in (48.0, 32.0, 64.0, 36.0, 60.0, 40.0, 56.0, 44.0, 52.0):
+        durations.record("generate-5s-720p", moment)
+    eighths = durations.usual("generate-5s-720p").eighths
+    # With nine, a quarter of the way from the first to the second, and three from the eighth to the ninth.
+    assert (eighths[1], eighths[-2]) == pytest.approx((33.0, 63.0))
+
+
+@pytest.mark.parametrize("kind", sorted(KNOWN_BEFOREHAND))
+def test_looks_are_as_dense_as_the_root_of_the_chance_that_the_video_gets_ready(kind: str) -> None:
+    usual = KNOWN_BEFOREHAND[kind]
+    ends = usual.eighths
+
+    def root_of_hazard(moment: float) -> float:
+        index = next(index for index in range(8) if moment < ends[index + 1])
+        a_second = 1 / 8 / (ends[index + 1] - ends[index])
+        return sqrt(a_second / ((8 - index) / 8 - (moment - ends[index]) * a_second))
+
+    def looks_in(begin: float, end: float) -> float:
+        step = (end - begin) / 2_000
+        return sum(root_of_hazard(begin + (number + 0.5) * step) for number in range(2_000)) * step
+
+    looks = [ends[0]]
+    while (then := usual.next_look(looks[-1])) < ends[-2]:
+        looks.append(then)
+    # All but those that the shortest pause has moved.
+    between = [looks_in(earlier, later) for earlier, later in pairwise(looks) if later - earlier > 2.01]
+    assert len(between) > 1
+    assert max(between) == pytest.approx(min(between), rel=0.01)

@@ -164,6 +164,14 @@ def test_a_request_that_has_changed_is_a_new_request(store: TaskStateStore, chan
     assert journal(store, try_number=2, **changed).earlier() is None
 
 
+def test_the_log_of_a_new_request_names_the_video_that_was_paid_for_before(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    submitted(store, "task-7")
+    journal(store, try_number=2, request=replace(REQUEST, duration=10)).earlier()
+    assert "Runway task task-7, which is charged" in caplog.text
+
+
 def test_a_changed_request_does_not_pass_by_an_unknown_submission(store: TaskStateStore) -> None:
     journal(store).intend(SOON)
     changed = replace(REQUEST, prompt="Another")
@@ -396,11 +404,23 @@ def test_an_id_that_cannot_be_stored_is_in_the_log_and_not_an_error(
         journal(store, try_number=2).earlier()
 
 
-def test_a_refusal_that_cannot_be_stored_is_no_error_either(store: TaskStateStore) -> None:
+def test_a_refusal_that_is_stored_warns_of_nothing(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = journal(store)
+    first.intend(SOON)
+    first.refused()
+    assert caplog.text == ""
+
+
+def test_a_refusal_that_cannot_be_stored_is_no_error_either(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
     first = journal(store)
     first.intend(SOON)
     store.breaks = down("delete")
     first.refused()
+    assert "A retry will call the fate of this request unknown, though it was not taken" in caplog.text
     store.breaks = down(times=0)
     # Too careful rather than twice.
     with pytest.raises(RunwaySubmissionUnknownError):

@@ -12,6 +12,7 @@ from airflow_provider_runway.api.answers import (
     DIALECTS,
     DOWNLOAD_URL_PATH,
     UPLOAD_PATH,
+    explain_lookup,
     read_created,
     read_credits,
     read_download_url,
@@ -211,8 +212,22 @@ class TestOtherCalls:
 
     @pytest.mark.parametrize("data", [None, "", "many", [], {}, True, float("nan"), float("inf")])
     def test_no_number_of_credits(self, data):
-        with pytest.raises(RunwayUnreadableAnswerError):
+        with pytest.raises(RunwayUnreadableAnswerError) as caught:
             read_credits(200, answer(data))
+        assert caught.value.code == 200
+
+    @pytest.mark.parametrize("generation", DIALECTS)
+    @pytest.mark.parametrize("data", [[], [1], 5, "text"])
+    def test_a_status_without_an_object(self, generation, data):
+        with pytest.raises(RunwayUnreadableAnswerError) as caught:
+            look(generation, 200, answer(data))
+        assert caught.value.code == 200
+
+    def test_an_error_of_a_look_up_names_the_task_once(self):
+        error = explain_lookup(RunwayRequestError("code 400", code=400), "abc123")
+        assert error.runway_task_id == "abc123"
+        assert str(error).count("abc123") == 1
+        assert explain_lookup(error, "other") is error
 
     def test_a_download_url(self):
         assert (

@@ -10,6 +10,7 @@ from airflow_provider_runway.api.answers import (
     DIALECTS,
     read_created,
     read_credits,
+    read_download_url,
     read_task,
     read_upload,
 )
@@ -391,3 +392,5 @@ def test_retry_after_is_understood_in_seconds_and_as_a_date(header, seconds):
     ):
         assert failure(read_created, status, body, retry_after=header).retry_after == seconds
         assert lookup_failure(status, body, retry_after=header).retry_after == seconds
+        for read in (read_credits, read_download_url, read_upload):
+            assert failure(read, status, body, retry_after=header).retry_after == seconds

@@ -91,8 +91,9 @@ class TestStates:
     def test_an_unknown_state_is_still_going_on(self, look, spelled):
         task = look(state=spelled)
         assert not task.state.is_terminal
-        with pytest.raises(RunwayError, match="still generating"):
+        with pytest.raises(RunwayError, match="still generating") as caught:
             task.result_url()
+        assert caught.value.runway_task_id == task.task_id
 
     def test_only_success_and_failure_are_ends(self):
         assert {state for state in TaskState if state.is_terminal} == {TaskState.SUCCESS, TaskState.FAILED}
@@ -176,6 +177,10 @@ class TestVideos:
         assert (task.result_url(), task.image_url) == (VIDEO, IMAGE)
         task = market(resultJson=encoded({"resultUrls": [IMAGE, VIDEO]}))
         assert (task.result_url(), task.image_url) == (VIDEO, IMAGE)
+
+    def test_an_image_with_a_signature_is_no_video(self):
+        task = market(resultJson={"resultUrls": [f"{IMAGE}?sign=abc", VIDEO]})
+        assert (task.result_url(), task.image_url) == (VIDEO, f"{IMAGE}?sign=abc")
 
     @pytest.mark.parametrize("urls", [[VIDEO], VIDEO, json.dumps([VIDEO]), [None, "", VIDEO], [VIDEO, IMAGE]])
     def test_the_market_may_list_its_urls_in_any_form(self, urls):
