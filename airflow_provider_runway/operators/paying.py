@@ -266,10 +266,11 @@ def bounded(operator: PayingOperator, context: Context) -> Iterator[None]:
         if isinstance(error, AirflowFailException):
             raise
         ti: Any = context["ti"]
-        store = _store(operator, context)
-        if store is not None:
+        # Of a failure that answers the submission itself, without an ID, no submission is kept.
+        store = _store(operator, context) if error.runway_task_id else None
+        if store is not None and error.runway_task_id:
             try:
-                count = count_resubmissions(store, error.runway_task_id or "")
+                count = count_resubmissions(store, error.runway_task_id)
             except RunwayError as unreadable:
                 # The retry will ask again before it pays.
                 operator.log.warning("%s", unreadable)

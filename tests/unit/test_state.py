@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_runway.compat import AIRFLOW, AirflowFailException
+from airflow_provider_runway.compat import AIRFLOW, AirflowFailException, ObjectStoragePath
 from airflow_provider_runway.submissions.stores import MARKER, RETENTION, StateStore, state_store
 from tests.stores import TaskStateStore, down
 
@@ -97,6 +97,11 @@ def test_a_value_is_removed_in_a_store_that_cannot_remove_several_objects_at_onc
         raise OSError(38, "A header or operation you provided implies functionality that is not implemented.")
 
     attach("memory", fs=MemoryFileSystem())
+    try:
+        ObjectStoragePath("memory://bucket/state")
+    except TypeError as error:
+        # Later releases of universal-pathlib beside Airflow 3.0.
+        pytest.skip(str(error))
     monkeypatch.setattr(MemoryFileSystem, "rm", refused)
     monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", "memory://bucket/state")
     store = state_store(context_of(), may_begin=True)

@@ -47,6 +47,21 @@ def test_a_task_that_fails_again_and_again_is_paid_for_only_so_often(
 
 
 @pytest.mark.parametrize("mode", WAITING)
+@pytest.mark.parametrize("resubmissions", [0, 1, 2])
+def test_a_generation_that_fails_as_the_answer_to_its_submission_is_paid_for_only_so_often(
+    mode: str, resubmissions: int, life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    # Nobody says whether such an answer was charged.
+    runway_simulator.add_fault("body_code", CREATION, code=501, carried_out=True, count=None)
+    task = life(retries=5, resubmissions=resubmissions, **MODES[mode])
+    task.arguments["retries"] = task.retries
+    error = try_until_it_is_final(task)
+    assert isinstance(error, RunwayResubmissionsError)
+    assert len(runway_simulator.creations) == 1 + resubmissions
+    assert f"resubmissions={resubmissions}" in str(error)
+
+
+@pytest.mark.parametrize("mode", WAITING)
 def test_one_resubmission_is_what_nobody_asked_for_gets(
     mode: str, life: Callable[..., Life], runway_simulator: Simulator
 ) -> None:
