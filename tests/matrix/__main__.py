@@ -48,7 +48,8 @@ def main() -> int:
     text = table(noted)
     print(text)
     if asked.write_docs:
-        write_between(REPOSITORY / "README.md", "matrix", text)
+        for page in ("README.md", "docs/versions.md"):
+            write_between(REPOSITORY / page, "matrix", text)
     failed = [f"{name} {check}" for name, found in noted.items() for check in failures(found)]
     for name in failed:
         print(f"FAILED: {name}; see .matrix/{name.replace(' ', '-')}.log", file=sys.stderr)
@@ -80,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check", nargs="+", choices=CHECKS, default=list(CHECKS), help="only these")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing new after so many")
     parser.add_argument("--keep", action="store_true", help="leave the environments; each is 0.7 GB")
-    parser.add_argument("--write-docs", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write-docs", action="store_true", help="write the table into the README and docs/versions.md")
     return parser.parse_args()
 
 
