@@ -81,7 +81,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check", nargs="+", choices=CHECKS, default=list(CHECKS), help="only these")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing new after so many")
     parser.add_argument("--keep", action="store_true", help="leave the environments; each is 0.7 GB")
-    parser.add_argument("--write-docs", action="store_true", help="write the table into the README and docs/versions.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write the table into the README and docs/versions.md"
+    )
     return parser.parse_args()
 
 
