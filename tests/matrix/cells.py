@@ -44,7 +44,7 @@ class Cell:
 
     def airflow_release(self) -> str:
         """Return the version of Airflow that is pinned, such as ``3.1.8``."""
-        return re.findall(r"^apache-airflow==(\S+)", self.pins.read_text(), re.MULTILINE)[0]
+        return str(re.findall(r"^apache-airflow==(\S+)", self.pins.read_text(), re.MULTILINE)[0])
 
 
 def all_cells() -> Iterator[Cell]:
