@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
@@ -68,7 +68,9 @@ def run(*, mebibytes: int, rounds: int) -> Found:
                 file.write(os.urandom(1024 * 1024))
         with file_server(source) as url:
             env = environment(folder)
-            sides = [("ours", lambda: _ours(url, target, env))]
+            sides: list[tuple[str, Callable[[], dict[str, float]]]] = [
+                ("ours", lambda: _ours(url, target, env))
+            ]
             if curl:
                 sides.append(("curl", lambda: _curl(curl, url, target)))
             for number in range(rounds):

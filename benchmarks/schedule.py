@@ -105,7 +105,7 @@ def tables(found: dict[str, dict[str, Outcome]]) -> str:
 
 def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
     """Draw them: down and to the left is better."""
-    import matplotlib
+    import matplotlib  # type: ignore[import-not-found,unused-ignore]
 
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -186,7 +186,7 @@ def http_provider(*, host: str, scheme: str, authority: str | None, interval: fl
 
 def dbt_cloud(*, host: str, scheme: str, authority: str | None, interval: float | None) -> Side:
     """``DbtCloudRunJobTrigger`` of apache-airflow-providers-dbt-cloud, which always speaks HTTPS."""
-    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
+    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger  # type: ignore[import-not-found,unused-ignore]
 
     _connect(conn_type="dbt_cloud", host=host, login="1", password="token")
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 MODULE = "<module>"
 
 
@@ -145,7 +144,7 @@ class _Reader:
         for name, target in self._known.items():
             self._aliases[f"{self._module}.{name}"] = target
         for node in tree.body:
-            if isinstance(node, (*_SCOPES, ast.ClassDef)):
+            if isinstance(node, Function | ast.ClassDef):
                 self._known[node.name] = f"{self._module}.{node.name}"
         self._scope(tree.body, Code(f"{self._module}.{MODULE}"), owner=None)
 
@@ -155,6 +154,7 @@ class _Reader:
             self._visit(statement, code, owner)
 
     def _visit(self, node: ast.AST, code: Code, owner: str | None) -> None:
+        part: ast.AST
         if isinstance(node, Function):
             # What runs where the function is defined: its decorators and its defaults.
             for part in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):

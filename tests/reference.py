@@ -43,7 +43,7 @@ PUBLIC: dict[str, list[str]] = {
 
 def public(page: str) -> dict[str, Any]:
     """Return what is on a page of the reference, by its full name."""
-    found = {}
+    found: dict[str, Any] = {}
     for name in PUBLIC[page]:
         module, _, attribute = f"{ROOT}.{name}".rpartition(".")
         subject = getattr(importlib.import_module(module), attribute)
@@ -118,7 +118,7 @@ def takers(subject: Any) -> Iterator[tuple[Callable[..., Any], Any]]:
         return
     for kind in subject.__mro__:
         if kind.__module__.startswith(ROOT) and "__init__" in vars(kind):
-            taker = kind.__init__
+            taker = vars(kind)["__init__"]
             yield taker, kind
             if all(one.kind is not one.VAR_KEYWORD for one in inspect.signature(taker).parameters.values()):
                 return

@@ -101,8 +101,8 @@ def _run_both(options: Options) -> int:
                 run.terminate()
             run.wait()
     for notes in runs:
-        output = (options.folder / notes / "output.txt").read_text()
-        print(f"\n{notes} the notes:\n{output[output.rfind(TABLE_HEAD) :]}", flush=True)
+        printed = (options.folder / notes / "output.txt").read_text()
+        print(f"\n{notes} the notes:\n{printed[printed.rfind(TABLE_HEAD) :]}", flush=True)
     # Without the notes, charges too many are what is expected.
     return codes["with"] or (0 if codes["without"] in (0, 1) else codes["without"])
 

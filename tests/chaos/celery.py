@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -129,12 +130,13 @@ class CeleryDeployment(Deployment):
         for name in WORKERS:
             shutil.copytree(DAGS, self._home(name) / "dags", ignore=shutil.ignore_patterns("__pycache__"))
             services[name] = self._component(name, "celery worker", (1, 15))
-            relay = self._networks[name]
-            network = f"network of {name}"
-            services[network] = Service(
-                network, lambda relay=relay: not relay.is_cut, relay.cut, relay.heal, CUT_OFF
-            )
+            network = self._network(name)
+            services[network.name] = network
         return services | {"simulator": self._simulator()}
+
+    def _network(self, name: str) -> Service:
+        relay = self._networks[name]
+        return Service(f"network of {name}", lambda: not relay.is_cut, relay.cut, relay.heal, CUT_OFF)
 
     def _home(self, name: str) -> Path:
         return self.folder / "machines" / name
@@ -175,7 +177,7 @@ class CeleryDeployment(Deployment):
         with suppress(psutil.Error):
             for pool_process in psutil.Process(self.airflow.processes.pid(name)).children():
                 if pool_process.children():
-                    found.append(Victim(name, lambda of=pool_process: _kill_children(of)))
+                    found.append(Victim(name, partial(_kill_children, pool_process)))
         return found
 
 

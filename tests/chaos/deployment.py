@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -163,7 +164,7 @@ class Deployment:
         """
         if kind in ("task process", "worker"):
             return [
-                Victim(_title(worker), lambda worker=worker: _kill_tasks(worker, itself=kind == "worker"))
+                Victim(_title(worker), partial(_kill_tasks, worker, itself=kind == "worker"))
                 for worker in self.airflow.busy_workers()
             ]
         if kind == "scheduler alone":
@@ -222,7 +223,8 @@ class Deployment:
 
 def _title(worker: psutil.Process) -> str:
     with suppress(psutil.Error):
-        return worker.cmdline()[0].rpartition("LocalExecutor:")[2].strip()
+        title: str = worker.cmdline()[0]
+        return title.rpartition("LocalExecutor:")[2].strip()
     return ""
 
 

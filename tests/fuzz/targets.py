@@ -143,7 +143,7 @@ def _manifests(text: bytes) -> None:
 def _notes(record: Any) -> None:
     store = SimpleNamespace(get=lambda _: record)
     notes = journal.SubmissionJournal(
-        store,  # type: ignore[arg-type]
+        store,
         request=GenerateVideo(prompt="A cat"),
         runway_conn_id="runway_default",
         try_number=2,
@@ -151,7 +151,7 @@ def _notes(record: Any) -> None:
     )
     reads: list[Callable[[], Any]] = [
         notes.earlier,
-        lambda: journal.count_resubmissions(store, "abc123"),  # type: ignore[arg-type]
+        lambda: journal.count_resubmissions(store, "abc123"),
         lambda: notes.upload_of("1"),
     ]
     for read in reads:
@@ -207,7 +207,7 @@ def _ranges(drawn: tuple[str, int]) -> None:
 
 
 def _receiver(drawn: tuple[str, str, list[tuple[str, str]], list[bytes]]) -> None:
-    from airflow_provider_runway.plugins import receiver
+    from airflow_provider_runway.plugins import receiver, waking
 
     method, path, headers, pieces = drawn
     scope = {
@@ -232,7 +232,7 @@ def _receiver(drawn: tuple[str, str, list[tuple[str, str]], list[bytes]]) -> Non
     app = receiver.Receiver()
     with (
         mock.patch.object(receiver, "load_settings", return_value=settings),
-        mock.patch.object(receiver.waking, "take", return_value=True),
+        mock.patch.object(waking, "take", return_value=True),
     ):
         asyncio.run(app(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

@@ -50,6 +50,11 @@ DROP = Answer(status=0)
 Script = Callable[[Request], Answer]
 
 
+def always(answer: Answer) -> Script:
+    """Return a script that answers the same to every request."""
+    return lambda request: answer
+
+
 class Recorder:
     """The server, on loopback; ``answer`` is called for each request and may be replaced."""
 

@@ -22,7 +22,7 @@ from airflow_provider_runway.exceptions import (
 from airflow_provider_runway.hooks import sessions
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook, RunwayHook
 from airflow_provider_runway.simulator import Simulator
-from tests.integration.recorder import Recorder, envelope
+from tests.integration.recorder import Answer, Recorder, always, envelope
 
 REQUEST = GenerateVideo("A paper boat")
 
@@ -96,7 +96,7 @@ def test_nobody_at_the_host_is_a_server_error(connect: Callable[..., str]) -> No
 def test_errors_keep_their_kinds(recorder: Recorder, connect: Callable[..., str]) -> None:
     connect(host=recorder.url)
     for code, kind in ((401, RunwayAuthenticationError), (404, RunwayTaskNotFoundError)):
-        recorder.answer = lambda request, code=code: envelope(None, code, "no")
+        recorder.answer = always(envelope(None, code, "no"))
         with pytest.raises(kind, match="task-1"):
             asyncio.run(RunwayAsyncHook().get_task("task-1"))
     recorder.answer = lambda request: envelope(None, 429)._replace(status=429, headers={"Retry-After": "3"})
@@ -238,8 +238,6 @@ def test_any_bytes_are_a_task_or_an_error_of_ours(recorder: Recorder, connect: C
     ]
     for body in bodies:
         for status in (200, 204, 301, 404, 418, 500):
-            recorder.answer = lambda request, body=body, status=status: envelope()._replace(
-                body=b"" if status == 204 else body, status=status
-            )
+            recorder.answer = always(Answer(b"" if status == 204 else body, status))
             with pytest.raises(RunwayError):
                 asyncio.run(RunwayAsyncHook(patience=0).get_task("task-1"))

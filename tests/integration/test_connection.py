@@ -23,7 +23,7 @@ from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook, RunwayHook, load_settings
 from airflow_provider_runway.simulator import Simulator
 from tests.integration.conftest import KEY
-from tests.integration.recorder import Answer, Recorder, envelope, mp4
+from tests.integration.recorder import Answer, Recorder, Request, Script, envelope, mp4
 
 Connect = Callable[..., str]
 
@@ -364,6 +364,13 @@ def test_a_repr_does_not_show_the_key(connect: Connect) -> None:
     assert "a-webhook-secret" not in shown
 
 
+def _repeating_the_key(code: int, status: int) -> Script:
+    def script(request: Request) -> Answer:
+        return envelope(None, code, f"bad header {request.headers['authorization']}")._replace(status=status)
+
+    return script
+
+
 def test_a_server_that_repeats_the_key_does_not_get_it_into_logs_or_errors(
     connect: Connect,
     recorder: Recorder,
@@ -377,9 +384,7 @@ def test_a_server_that_repeats_the_key_does_not_get_it_into_logs_or_errors(
     hook = RunwayHook(conn_id, patience=0)
     texts = []
     for code, status in ((400, 200), (500, 200), (500, 500), (200, 404)):
-        recorder.answer = lambda request, code=code, status=status: envelope(
-            None, code, f"bad header {request.headers['authorization']}"
-        )._replace(status=status)
+        recorder.answer = _repeating_the_key(code, status)
         for ask in (
             hook.get_credits,
             lambda: hook.submit(GenerateVideo("A")),
@@ -451,12 +456,13 @@ def test_every_wait_runs_at_the_connections_speed(
         from airflow_provider_runway.sensors.runway import RunwayTaskSensor
         from tests.integration.conftest import TaskInstance
 
+        context: Any = {"ti": TaskInstance()}
         with pytest.raises(RunwayError):
-            RunwayTaskSensor(task_id="wait", runway_task_id="1").poke({"ti": TaskInstance()})
+            RunwayTaskSensor(task_id="wait", runway_task_id="1").poke(context)
     assert speeds == [20.0]
 
 
-PROXIES = {
+PROXIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "the environment": lambda proxy: {"environment": {"http_proxy": proxy, "https_proxy": proxy}},
     "an extra": lambda proxy: {"extra": {"proxies": proxy}},
     "an extra by scheme": lambda proxy: {"extra": {"proxy": {"http": proxy, "https": proxy}}},

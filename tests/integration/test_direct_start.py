@@ -53,8 +53,9 @@ def test_the_id_may_be_the_result_of_an_unmapped_task() -> None:
 
     with DAG("dag", schedule=None):
         generate = RunwayGenerateOperator(task_id="generate", prompt="A paper boat")
-        found = sensor(runway_task_id=generate.output)
-        other = sensor(task_id="other", runway_task_id=generate.output["runway_task_id"])
+        output: Any = generate.output
+        found = sensor(runway_task_id=output)
+        other = sensor(task_id="other", runway_task_id=output["runway_task_id"])
     assert found.start_trigger_args.trigger_kwargs["upstream"] == {
         "task_id": "generate",
         "key": "return_value",
@@ -121,7 +122,9 @@ def test_what_a_cluster_policy_sets_later_counts_too(name: str) -> None:
     assert not seen.get_task("wait").start_from_trigger
     assert seen.get_task("wait").start_trigger_args is None
     assert seen.get_task("untouched").start_from_trigger is True
-    assert seen.get_task("untouched").start_trigger_args.next_method == "execute_complete"
+    arguments = seen.get_task("untouched").start_trigger_args
+    assert arguments is not None
+    assert arguments.next_method == "execute_complete"
 
 
 def test_with_queues_of_triggerers_it_takes_the_usual_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +192,7 @@ def test_the_dag_can_be_stored_and_read_back(upstream: bool) -> None:
     task = DagSerialization.from_dict(stored).get_task("wait")
     assert task.start_from_trigger is True
     arguments = task.start_trigger_args
+    assert arguments is not None
     assert arguments.trigger_cls == "airflow_provider_runway.triggers.runway.RunwayTaskTrigger"
     assert arguments.timeout == timedelta(seconds=3600 + DEFERRAL_MARGIN)
 
@@ -313,7 +317,7 @@ def test_the_video_of_an_earlier_try_is_not_left_behind(
 def test_a_dag_that_was_stored_by_an_earlier_release_still_starts() -> None:
     from airflow_provider_runway.triggers.runway import RunwaySensorTrigger
 
-    stored = {
+    stored: dict[str, Any] = {
         "runway_task_id": None,
         "upstream": {"task_id": "generate", "key": "return_value"},
         "runway_conn_id": "mine",

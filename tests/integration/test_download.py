@@ -117,7 +117,7 @@ def test_an_object_store_gets_the_file_under_its_name_alone(
     try:
         from airflow.sdk.io import attach
     except ImportError:
-        from airflow.io.store import attach  # type: ignore[no-redef]
+        from airflow.io.store import attach  # type: ignore[import-not-found,no-redef]
 
     files = MemoryFileSystem()
     attach("memory", fs=files)

@@ -132,7 +132,7 @@ def test_xcoms_that_cannot_be_pushed_leave_the_end_to_a_worker(
 def test_a_trigger_that_was_stored_by_an_earlier_release_leaves_the_end_to_a_worker(
     runway_simulator: Simulator,
 ) -> None:
-    stored = {
+    stored: dict[str, Any] = {
         "runway_task_id": submit(runway_simulator),
         "runway_conn_id": "runway_default",
         "model": "runway",

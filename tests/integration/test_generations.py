@@ -68,7 +68,8 @@ def test_a_wait_finds_its_task_in_the_other_generation_and_stays_there(
         assert asyncio.run(RunwayTaskTrigger("1").wait()).error is None
     else:
         sensor = RunwayTaskSensor(task_id="wait", runway_task_id="1")
-        while not sensor.poke({"ti": TaskInstance()}):
+        context: Any = {"ti": TaskInstance()}
+        while not sensor.poke(context):
             pass
     asked = [request.path.split("?")[0].rsplit("/", 1)[1] for request in recorder.requests]
     assert asked == ["record-detail", "recordInfo", "recordInfo", "recordInfo"]

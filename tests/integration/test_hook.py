@@ -294,8 +294,8 @@ def test_a_success_that_names_no_task_is_called_unknown(
 def test_a_refusal_in_an_envelope_is_not_repeated_and_says_that_nothing_was_charged(
     runway_simulator: Simulator, pauses: list[float], code: int, kind: type[RunwayError], as_http: bool
 ) -> None:
-    fault = {"kind": "http_error", "status": code} if as_http else {"kind": "body_code", "code": code}
-    runway_simulator.add_fault(path=CREATE, count=None, msg="kie's own words", **fault)
+    kind_of_fault, field = ("http_error", "status") if as_http else ("body_code", "code")
+    runway_simulator.add_fault(kind_of_fault, CREATE, count=None, msg="kie's own words", **{field: code})
     with pytest.raises(kind, match="kie's own words") as caught:
         RunwayHook().submit(REQUEST)
     assert not isinstance(caught.value, RunwaySubmissionUnknownError)
@@ -376,7 +376,7 @@ def test_a_creation_never_reuses_a_connection_which_the_server_may_be_closing(
     assert last == first
 
 
-BROKEN = [
+BROKEN: list[dict[str, Any]] = [
     {"kind": "http_error", "status": 429},
     {"kind": "body_code", "code": 429},
     {"kind": "body_code", "code": 500},

@@ -248,7 +248,7 @@ def test_a_paid_video_is_not_given_up_because_its_id_cannot_be_pushed(
     )
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(ti, "xcom_push", out_of_reach)
-        event = event_of(deferred(operator, context)) if deferrable else operator.execute(context)
+        event: Any = event_of(deferred(operator, context)) if deferrable else operator.execute(context)
     (creation,) = runway_simulator.creations
     assert creation["task_id"] in capsys.readouterr().out
     result = operator.execute_complete(context, event) if deferrable else event
@@ -338,7 +338,7 @@ def test_templates_are_rendered(runway_simulator: Simulator, context: Any) -> No
     operator = RunwayGenerateOperator(
         task_id="generate", prompt="{{ subject }} at sea", aspect_ratio="{{ ratio }}", duration="{{ 2 * 5 }}"
     )
-    operator.render_template_fields({**context, "subject": "A boat", "ratio": "1:1"})
+    operator.render_template_fields(context | {"subject": "A boat", "ratio": "1:1"})
     operator.execute(context)
     body = runway_simulator.creations[0]["body"]
     assert (body["prompt"], body["aspectRatio"], body["duration"]) == ("A boat at sea", "1:1", 10)

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_runway import __version__
 from tests.pages import REPOSITORY
 from tests.wheel import release as releasing
+from tests.wheel.build import sha256
 from tests.wheel.release import CHECKS, ReleaseError, release
 
 pytest.importorskip("hatchling", reason="what builds the package is not installed")
@@ -79,12 +80,11 @@ def test_a_release_gives_the_clone_a_commit_a_tag_and_distributions(repository: 
     assert git(repository, "status", "--porcelain") == ""
     changelog = (repository / "CHANGELOG.md").read_text()
     assert changelog.startswith(f"# Changelog\n\n## {NEXT} ({TODAY})\n\n{CHANGES}\n\n## 0.1.0 (2031-01-02)")
-    sums = dict(
-        reversed(line.split("  ")) for line in (repository / "dist" / "SHA256SUMS").read_text().splitlines()
-    )
+    lines = (repository / "dist" / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
     files = {f"airflow_provider_runway-{NEXT}-py3-none-any.whl", f"airflow_provider_runway-{NEXT}.tar.gz"}
     assert sums.keys() == files
-    assert {name: releasing.sha256(repository / "dist" / name) for name in files} == sums
+    assert {name: sha256(repository / "dist" / name) for name in files} == sums
 
 
 def test_a_dry_run_changes_nothing(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[aiohttp.ClientSession]]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[aiohttp.ClientSession]:
     """Every HTTP session that was opened."""
     made: list[aiohttp.ClientSession] = []
     original = aiohttp.ClientSession.__init__
@@ -133,8 +133,8 @@ def test_each_connection_has_a_session_of_its_own(
     asyncio.run(run())
     assert len(opened) == 2
     for request in recorder.requests:
-        number = request.path[-1]
-        assert request.headers["authorization"] == f"Bearer key-of-account-{number}"
+        account = request.path[-1]
+        assert request.headers["authorization"] == f"Bearer key-of-account-{account}"
 
 
 def test_each_event_loop_has_a_session_of_its_own(

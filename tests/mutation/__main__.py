@@ -62,7 +62,7 @@ class Loader(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """Find the module, and no other."""
         if name != self._module:
             return None
-        return importlib.util.spec_from_file_location(name, self._path, loader=self)  # type: ignore[arg-type]
+        return importlib.util.spec_from_file_location(name, self._path, loader=self)
 
     def get_source(self, name: str) -> str:
         """Return its source."""

@@ -13,7 +13,6 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,7 +26,7 @@ pytest.importorskip("airflow.sdk", reason="the pages' DAGs are written for Airfl
 pytestmark = pytest.mark.timeout(600)
 
 
-def named(found: list[Snippet]) -> Any:
+def named(found: list[Snippet]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("snippet", found, ids=[snippet.name for snippet in found])
 
 
@@ -290,9 +289,9 @@ def test_the_command_works(snippet: Snippet, shell: Shell, simulator: Simulator)
     elif way == "run, then read the HTTP connection":
         read = """python -c 'from airflow.providers.http.hooks.http import HttpHook as H
 hook = H(http_conn_id="kie_ai"); session = hook.get_conn(); print(hook.base_url, dict(session.headers))'"""
-        said = shell.run(snippet.source + read).splitlines()[-1]
-        assert said.startswith("https://api.kie.ai ")
-        assert "'Authorization': 'Bearer YOUR-API-KEY'" in said
+        printed = shell.run(snippet.source + read).splitlines()[-1]
+        assert printed.startswith("https://api.kie.ai ")
+        assert "'Authorization': 'Bearer YOUR-API-KEY'" in printed
     elif way == "run with a simulator":
         assert "Connection success!" in shell.run(snippet.source, connected=True)
     elif way == "run with a simulator, then read its faults":

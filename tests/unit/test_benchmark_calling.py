@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_provider_runway.simulator.faults import CALLBACK_KINDS, Fault, FaultBook
 from benchmarks import calling
 
@@ -30,7 +32,7 @@ def test_a_troubled_side_has_a_row_for_each_fate() -> None:
         calling.Ending(90.0, 92.0, 1, 1, False, "dropped"),
         calling.Ending(None, None, 1, 3, True, "failed"),
     ]
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"task_id": "came", "status": 200},
         {"task_id": "failed", "status": 503},
         {"task_id": "dropped", "status": "dropped"},

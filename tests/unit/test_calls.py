@@ -18,7 +18,7 @@ from airflow_provider_runway.triggers.lost_answer import LostAnswerTrigger
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from airflow_provider_runway.waiting.ending import RESUME_GUARD
 
-TI = SimpleNamespace(dag_id="dag", run_id="run", task_id="task", map_index=-1)
+TI: Any = SimpleNamespace(dag_id="dag", run_id="run", task_id="task", map_index=-1)
 LOG = logging.getLogger("waits")
 
 

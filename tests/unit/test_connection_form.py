@@ -11,7 +11,7 @@ import warnings
 from importlib import resources
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from airflow.models import Connection
 from airflow.providers_manager import ProvidersManager
@@ -93,7 +93,7 @@ def test_the_hook_can_be_imported_without_a_form_library() -> None:
 
 
 def open_form(**values: Any) -> Any:
-    import wtforms
+    import wtforms  # type: ignore[import-untyped,unused-ignore]
     from werkzeug.datastructures import MultiDict
 
     form_class = type("Form", (wtforms.Form,), RunwayHook.get_connection_form_widgets())

@@ -35,8 +35,9 @@ def needed_by(name: str, extra: str = "") -> set[str]:
 
 def licence_of(name: str) -> str:
     """Return a package's licence by its own words, spelled as SPDX does."""
-    found = importlib.metadata.metadata(name).get_all("License-Expression")
-    said = str((found or importlib.metadata.metadata(name).get_all("License"))[0])
+    metadata = importlib.metadata.metadata(name)
+    found = metadata.get_all("License-Expression", []) or metadata.get_all("License", [])
+    said = str(found[0])
     return re.sub(r"Apache(?: License,?)?(?: Version)? 2\.0", "Apache-2.0", said)
 
 

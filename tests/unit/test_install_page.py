@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import MutableMapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from airflow.models import Connection
 
 from airflow_provider_runway import __version__
@@ -103,9 +104,9 @@ def test_the_receiver_answers_what_the_page_about_installing_shows() -> None:
 
     (asked,) = re.findall(r"^curl https://airflow\.example\.com(\S+)$", PAGES[PAGE], re.MULTILINE)
     (said,) = [snippet.source.strip() for snippet in snippets("text") if snippet.page == PAGE]
-    sent: list[dict[str, Any]] = []
+    sent: list[MutableMapping[str, Any]] = []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
     async def receive() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from configparser import ConfigParser
+from typing import TYPE_CHECKING
 
 import pytest
 from airflow.configuration import conf
@@ -14,7 +15,7 @@ from airflow.models import Connection
 
 from airflow_provider_runway import DOCS_URL, exceptions
 from airflow_provider_runway.api import dedicated, market
-from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
+from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
 from airflow_provider_runway.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_runway.get_provider_info import get_provider_info
 from airflow_provider_runway.hooks import connection
@@ -23,6 +24,9 @@ from airflow_provider_runway.operators import runway as operators
 from airflow_provider_runway.operators.submit import RunwaySubmitOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from tests.pages import PAGES, REPOSITORY, Snippet, snippets, table, without_code
+
+if TYPE_CHECKING:
+    from airflow_provider_runway.compat import BaseOperator
 
 
 @pytest.mark.parametrize("snippet", snippets("json"), ids=lambda snippet: snippet.name)
@@ -44,7 +48,9 @@ def test_the_connection_can_be_used(snippet: Snippet) -> None:
         ("docs/storing.md", "## The operator", operators.RunwayDownloadOperator),
     ],
 )
-def test_the_table_of_arguments_says_what_the_signature_says(page: str, heading: str, operator: type) -> None:
+def test_the_table_of_arguments_says_what_the_signature_says(
+    page: str, heading: str, operator: type[BaseOperator]
+) -> None:
     documented = table(page, heading)
     signature = inspect.signature(operator.__init__)
     own = {
@@ -75,7 +81,7 @@ def test_the_readme_tells_of_the_run_that_kills_everything_what_its_page_does() 
     def measured(passage: str, what: str) -> str:
         text = PAGES["docs/reliability.md"].split(f"<!-- chaos {passage} -->")[1].split("<!-- end")[0]
         (row,) = [line for line in text.splitlines() if line.startswith(f"| {what}")]
-        return re.findall(r"\d+", row)[0]
+        return str(re.findall(r"\d+", row)[0])
 
     twice, lost = "**charged twice**", "**lost**"
     said = " ".join(PAGES["README.md"].split())
@@ -165,7 +171,7 @@ def test_the_page_about_moving_names_every_field_as_kie_ai_does_and_as_the_opera
     )
     columns = [re.split(r" \| ", row.strip("| ")) for row in rows if row.startswith("| `")]
     named = [{name for row in columns for name in re.findall(r"`(\w+)`", row[side])} for side in range(3)]
-    asked = [
+    asked: list[RunwayRequest] = [
         GenerateVideo("a", watermark="w"),
         GenerateVideo("a", image_url="https://example.com/a.jpg"),
         ExtendVideo("id", "a"),

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import pairwise
 from math import sqrt
+from typing import Any
 
 import pytest
 
-from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
+from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import RunwayServerError
 from airflow_provider_runway.waiting.poller import Poller
@@ -72,8 +73,8 @@ def watch(
     raise AssertionError("the wait did not end")
 
 
-def watch_many(draw: Callable[[], float], count: int = 400, **how: object) -> list[Watched]:
-    return [watch(draw(), **how) for _ in range(count)]  # type: ignore[arg-type]
+def watch_many(draw: Callable[[], float], count: int = 400, **how: Any) -> list[Watched]:
+    return [watch(draw(), **how) for _ in range(count)]
 
 
 @pytest.fixture(autouse=True)
@@ -248,7 +249,7 @@ def test_a_fixed_interval_counts_from_look_to_look_however_long_a_look_takes() -
 
 
 def test_every_request_has_a_kind_whose_duration_is_known() -> None:
-    requests = [
+    requests: list[RunwayRequest] = [
         GenerateVideo(prompt="a", duration=duration, quality=quality)
         for duration, quality in ((5, "720p"), (10, "720p"), (5, "1080p"))
     ]

@@ -14,7 +14,7 @@ from airflow_provider_runway.compat import AIRFLOW, AirflowFailException, Object
 from airflow_provider_runway.submissions.stores import MARKER, RETENTION, StateStore, state_store
 from tests.stores import TaskStateStore, down
 
-IDENTITY = {
+IDENTITY: dict[str, Any] = {
     "dag_id": "dag",
     "run_id": "manual__2026-01-01T00:00:00+00:00",
     "task_id": "task",
@@ -90,7 +90,7 @@ def test_a_value_is_removed_in_a_store_that_cannot_remove_several_objects_at_onc
     try:
         from airflow.sdk.io import attach
     except ImportError:
-        from airflow.io.store import attach  # type: ignore[no-redef]
+        from airflow.io.store import attach  # type: ignore[import-not-found,no-redef]
 
     # As Google Cloud Storage through its S3 interface, and small S3 servers.
     def refused(*_: Any, **__: Any) -> None:
@@ -148,7 +148,7 @@ def test_a_store_out_of_reach_is_an_error_rather_than_an_empty_one(operation: st
     airflows.breaks = down(operation)
     store = state_store(context_of(airflows))
     assert store is not None
-    arguments = ("key", {}) if operation == "set" else ("key",)
+    arguments: tuple[Any, ...] = ("key", {}) if operation == "set" else ("key",)
     with pytest.raises(ConnectionError):
         getattr(store, operation)(*arguments)
 
@@ -227,7 +227,7 @@ class TestFolder:
         place.rmdir()
         store = state_store(context_of(), may_begin=may_begin)
         assert store is not None
-        arguments = ("key", {}) if operation == "set" else ("key",)
+        arguments: tuple[Any, ...] = ("key", {}) if operation == "set" else ("key",)
         with pytest.raises(FileNotFoundError, match=f"state_path=.*make the folder.*{MARKER}"):
             getattr(store, operation)(*arguments)
         assert not place.exists()
@@ -236,7 +236,7 @@ class TestFolder:
     def test_a_retry_takes_an_empty_folder_for_a_missing_mount(self, place: Path, operation: str) -> None:
         store = state_store(context_of())
         assert store is not None
-        arguments = ("key", {}) if operation == "set" else ("key",)
+        arguments: tuple[Any, ...] = ("key", {}) if operation == "set" else ("key",)
         with pytest.raises(FileNotFoundError, match="missing"):
             getattr(store, operation)(*arguments)
         assert list(place.iterdir()) == []

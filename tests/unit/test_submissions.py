@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
-from airflow_provider_runway.exceptions import (
-    AirflowFailException,
-    RunwayServerError,
-    RunwaySubmissionUnknownError,
-)
+from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
+from airflow_provider_runway.compat import AirflowFailException
+from airflow_provider_runway.exceptions import RunwayServerError, RunwaySubmissionUnknownError
 from airflow_provider_runway.submissions.journal import SubmissionJournal, count_resubmissions, digest_of
 from tests.stores import TaskStateStore, down
 
@@ -235,7 +232,7 @@ def test_a_record_of_the_release_that_took_every_field_as_it_is_is_recognised(st
 
 
 def test_requests_of_different_kinds_are_told_apart() -> None:
-    requests = [
+    requests: list[RunwayRequest] = [
         REQUEST,
         ExtendVideo(parent_task_id="a", prompt=REQUEST.prompt),
         ExtendVideo(parent_task_id="b", prompt=REQUEST.prompt),

@@ -12,9 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tests import reference
 from tests.harness.local_airflow import LocalAirflow
@@ -99,14 +98,14 @@ def _check_beside(airflow: str, python: str | None, wheel: Path, folder: Path) -
     _run([*install, "--constraint", str(cell.pins), of_airflow, str(wheel)])
     _run([*uv, "pip", "check", "--python", str(inside)])
     home = {"AIRFLOW_HOME": str(folder / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    said = _run([str(inside), "-m", "airflow", "providers", "get", "airflow-provider-runway"], **home)
+    said = _run([str(inside), "-m", "airflow", "providers", "get", "airflow-provider-runway"], variables=home)
     if "airflow-provider-runway" not in said:
         raise CheckError("Airflow does not know the provider")
     script = folder / "inside.py"
     shutil.copy(Path(__file__).parent / script.name, script)
     # The simulator can be loaded without its extra, and says at its start what is missing.
     public = [name for title in reference.PUBLIC for name in reference.public(title)]
-    _run([str(inside), str(script), str(REPOSITORY), *public], **home)
+    _run([str(inside), str(script), str(REPOSITORY), *public], variables=home)
     _tell_the_story(folder, inside)
 
 
@@ -159,9 +158,11 @@ def _see_no_warning(logs: Path) -> None:
         raise CheckError(f"{logs} has no logs of tasks")
 
 
-def _run(command: Sequence[str], *, with_repository: bool = False, **variables: Any) -> str:
+def _run(
+    command: Sequence[str], *, with_repository: bool = False, variables: Mapping[str, str] | None = None
+) -> str:
     """Run a command outside of the repository unless it needs it, print what it says, and return that."""
-    environment = {**clean_environment(with_repository=with_repository), **variables}
+    environment = {**clean_environment(with_repository=with_repository), **(variables or {})}
     environment["UV_PYTHON_DOWNLOADS"] = "never"
     ended = subprocess.run(
         command,

@@ -13,7 +13,7 @@ from airflow_provider_runway.triggers import arrivals
 from tests.integration.durable.life import Life
 
 BASE_URL = "https://airflow.example/prefix"
-DEFERRED = {"wait_for_completion": True, "deferrable": True}
+DEFERRED: dict[str, Any] = {"wait_for_completion": True, "deferrable": True}
 
 
 def let_it_call(monkeypatch: pytest.MonkeyPatch, **extras: Any) -> None:
@@ -38,7 +38,8 @@ def lost(task: Life) -> str:
     assert task.run() is None
     assert task.deferral is not None
     assert task.deferral.method_name == "answer_awaited"
-    return str(task.deferral.kwargs["submission"]["recipient"])  # type: ignore[index]
+    assert task.deferral.kwargs is not None
+    return str(task.deferral.kwargs["submission"]["recipient"])
 
 
 def woken(task: Life, event: Any = None) -> str | None:

@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from airflow.exceptions import TaskDeferred
-
+from airflow_provider_runway.compat import TaskDeferred
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 from airflow_provider_runway.simulator.server import Simulator
 from tests.integration.conftest import TaskInstance
@@ -87,7 +86,7 @@ class Life:
         trigger, method = self.deferral.trigger, self.deferral.method_name
 
         async def fire() -> Any:
-            return (await anext(trigger.run())).payload  # type: ignore[union-attr]
+            return (await anext(trigger.run())).payload
 
         return self._go_on(method, {**(self.deferral.kwargs or {}), "event": asyncio.run(fire())})
 

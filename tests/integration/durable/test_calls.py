@@ -125,7 +125,7 @@ def time_passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def trigger_of(task: Life) -> dict[str, Any]:
     assert task.deferral is not None
     assert task.deferral.method_name == "answer_awaited"
-    return dict(task.deferral.trigger.serialize()[1])  # type: ignore[union-attr]
+    return dict(task.deferral.trigger.serialize()[1])
 
 
 def test_an_id_of_another_prompt_is_not_believed_and_the_right_one_is_waited_for(
@@ -419,16 +419,19 @@ def test_nothing_that_is_stored_for_a_deferral_holds_a_secret(
     monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
     addresses: list[str] = []
     url = Recipient.url
-    monkeypatch.setattr(
-        Recipient, "url", lambda self, *given: addresses.append(url(self, *given)) or addresses[-1]
-    )
+
+    def noted(recipient: Recipient, *given: Any) -> str:
+        addresses.append(url(recipient, *given))
+        return addresses[-1]
+
+    monkeypatch.setattr(Recipient, "url", noted)
     if fault:
         runway_simulator.add_fault(path=CREATION, **fault)
     task = life(**how)
     assert task.run() is None
     assert task.deferral is not None
     assert task.deferral.method_name == method
-    stored = repr((task.deferral.trigger.serialize(), task.deferral.kwargs, task.ti.xcoms))  # type: ignore[union-attr]
+    stored = repr((task.deferral.trigger.serialize(), task.deferral.kwargs, task.ti.xcoms))
     if task.store is not None:
         stored += repr(task.store.values)
     tokens = [address.rpartition("/")[2] for address in addresses]

@@ -164,7 +164,7 @@ def test_after_a_pause_for_a_rate_limit_it_waits_at_the_address_of_what_was_take
     assert task.run() is None
     assert task.go_on_after_pause() is None
     assert task.deferral is not None
-    recipient = task.deferral.trigger.serialize()[1]["recipient"]  # type: ignore[union-attr]
+    recipient = task.deferral.trigger.serialize()[1]["recipient"]
     call(task, recipient, runway_simulator.creations[0]["task_id"])
     runway_simulator.advance(600)
     assert woken(task) == runway_simulator.creations[0]["task_id"]

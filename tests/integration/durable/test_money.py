@@ -93,4 +93,5 @@ class TestRateLimit:
     def _pause(task: Life) -> float:
         assert task.deferral is not None
         trigger: Any = task.deferral.trigger
-        return max(0.0, trigger.moment.timestamp() - time.time())
+        ends_at: float = trigger.moment.timestamp()
+        return max(0.0, ends_at - time.time())

@@ -52,6 +52,7 @@ def server(database: None) -> Any:
     from airflow import settings
     from airflow.api_fastapi.app import create_app
 
+    assert settings.PLUGINS_FOLDER is not None
     folder = Path(settings.PLUGINS_FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "runway_plugin.py").write_text(PLUGIN)

@@ -73,7 +73,8 @@ def test_a_route_without_a_check_would_be_found() -> None:
     app.add_api_route("/dags/{dag_id}/writes", seen, dependencies=both, methods=["POST"])
     app.add_api_route("/videos/{id}", seen, dependencies=both)
     app.mount("/files", StaticFiles(directory="."))
-    assert {route.path: unguarded(route) for route in app.routes} == {
+    mounted: list[Any] = app.routes
+    assert {route.path: unguarded(route) for route in mounted} == {
         "/dags/{dag_id}/good": [],
         "/dags/{dag_id}/open": ["TASK_INSTANCE", "XCOM"],
         "/dags/{dag_id}/half": ["XCOM"],

@@ -18,7 +18,7 @@ from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from airflow_provider_runway.compat import HAS_TASK_STATE_STORE
+from airflow_provider_runway.compat import HAS_TASK_STATE_STORE, asset_manager
 from airflow_provider_runway.plugins import events, waking
 from tests.harness.history import History
 from tests.integration.pages.test_receiver import KEY, RUN, Task, body
@@ -248,7 +248,7 @@ def test_an_event_that_cannot_be_stored_is_asked_for_again_with_all_that_was_sto
         raise OSError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(events.asset_manager, "register_asset_change", fail)
+        patch.setattr(asset_manager, "register_asset_change", fail)
         assert caller.post(task.path(), json=body()).status_code == 503
     assert (task.kept, task.state) == (None, "deferred")
     call(caller, task)

@@ -94,7 +94,7 @@ def test_a_run_that_is_not_there_is_not_found(past: Past) -> None:
         ({"offset": 10**30}, None),
     ],
 )
-def test_pages_have_bounds(past: Past, asked: dict[str, int], got: tuple[int, int] | None) -> None:
+def test_pages_have_bounds(past: Past, asked: dict[str, Any], got: tuple[int, int] | None) -> None:
     answer = past.get("data/gallery", **asked)
     assert answer.status_code == 200
     if got:

@@ -19,7 +19,7 @@ from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import event, select, update
 
-from airflow_provider_runway.api.callbacks import signature
+from airflow_provider_runway.api.callbacks import LARGEST_BODY, signature
 from airflow_provider_runway.compat import HAS_TASK_STATE_STORE
 from airflow_provider_runway.exceptions import RunwayConnectionNotFoundError, RunwayServerError
 from airflow_provider_runway.hooks.connection import load_settings
@@ -267,6 +267,7 @@ def test_where_triggers_read_what_arrives_nobody_is_woken(
         assert (task.kept, task.state) == ("made", "deferred")
     with create_session() as session:
         row = session.scalar(select(Variable).where(Variable.key == f"runway_callbacks_{conn_id}"))
+        assert row is not None
         posted = json.loads(row.get_val())
     assert posted == {task.recipient.name: "made" for task in tasks}
 
@@ -285,7 +286,7 @@ def test_what_is_no_genuine_call_is_refused(caller: TestClient, history: History
     assert caller.post(task.path("nobody_s"), json=body()).status_code == 404
     assert caller.get(path).status_code == 405
     assert caller.post(path, content=b"garbage").status_code == 400
-    assert caller.post(path, content=b"x" * (receiver.LARGEST_BODY + 1)).status_code == 413
+    assert caller.post(path, content=b"x" * (LARGEST_BODY + 1)).status_code == 413
     for length in ("9" * 5000, "-1", "a lot"):
         assert caller.post(path, content=b"", headers={"Content-Length": length}).status_code == 413
     chunks = (b"x" * 1024 for _ in range(100))

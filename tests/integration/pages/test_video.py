@@ -131,7 +131,7 @@ def test_an_old_video_has_expired(past: Past) -> None:
 
 
 def test_a_copy_outside_the_roots_is_named_but_played_from_kie(past: Past) -> None:
-    stored = {"path": "/elsewhere/one.mp4", "size": 4711, "sha256": "ab" * 32}
+    stored: dict[str, Any] = {"path": "/elsewhere/one.mp4", "size": 4711, "sha256": "ab" * 32}
     past.add("generate", xcoms=submitted("one", video_url=URL, **stored))
     told = past.video("generate")
     assert (told["path"], told["size"], told["sha256"]) == tuple(stored.values())
@@ -264,7 +264,8 @@ def test_xcoms_are_read_however_they_were_stored(past: Past) -> None:
 
 @pytest.mark.parametrize("how", ["xcoms", "encoded"])
 def test_an_id_of_digits_is_a_text(past: Past, how: str) -> None:
-    past.add("generate", **{how: {"runway_task_id": "20261123", "video_url": URL}})
+    what: dict[str, Any] = {how: {"runway_task_id": "20261123", "video_url": URL}}
+    past.add("generate", **what)
     assert past.video("generate")["runway_task_id"] == "20261123"
 
 

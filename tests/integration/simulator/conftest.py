@@ -15,7 +15,7 @@ import requests
 from airflow_provider_runway.simulator import Simulator
 
 TEXT_TO_VIDEO = {"prompt": "A paper boat", "duration": 5, "quality": "720p", "aspectRatio": "16:9"}
-MARKET_TEXT_TO_VIDEO = {
+MARKET_TEXT_TO_VIDEO: dict[str, Any] = {
     "model": "runway",
     "input": {"prompt": "A paper boat", "duration": "5", "quality": "720p", "aspect_ratio": "16:9"},
 }

@@ -270,11 +270,12 @@ def test_a_callbacks_trouble_survives_a_restart(
     second = make_simulator(state_file=tmp_path / "state.sqlite", callback_retry_seconds=0.01)
     other = Client(second.url).create(body=told)
     second.advance(600)
-    expected = {
+    ways: dict[str, list[tuple[str, int, int | str]]] = {
         "callback_dropped": [(task_id, 0, "dropped"), (other, 1, 200)],
         "callback_late": [(other, 1, 200)],
         "callback_repeated": [(task_id, 1, 200), (task_id, 2, 200), (other, 1, 200)],
-    }[kind]
+    }
+    expected = ways[kind]
     noted = wait_for_callbacks(second, len(expected))
     assert {(entry["task_id"], entry["attempt"], entry["status"]) for entry in noted} == set(expected)
     second.advance(5000)

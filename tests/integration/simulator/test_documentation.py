@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,13 @@ def test_the_other_snippets_work_too(tmp_path: Path) -> None:
         "    assert (runway_simulator.balance, runway_simulator.settings.render) == (24.0, True)\n"
     )
     (tmp_path / "used.py").write_text(used)
-    run = {"capture_output": True, "text": True, "timeout": 280, "env": ENVIRONMENT, "cwd": tmp_path}
+    run: dict[str, Any] = {
+        "capture_output": True,
+        "text": True,
+        "timeout": 280,
+        "env": ENVIRONMENT,
+        "cwd": tmp_path,
+    }
     tested = subprocess.run([sys.executable, "-m", "pytest", "-p", PLUGIN, "-q", "."], **run)
     assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
     started = subprocess.run([sys.executable, "used.py"], **run)

@@ -84,7 +84,10 @@ def test_balance(runway_simulator):
     assert "1 passed" in output, output
 
 
-REQUESTS = [GenerateVideo("A paper boat"), GenerateAlephVideo("Ink", "https://files.example.com/a.mp4")]
+REQUESTS: list[RunwayRequest] = [
+    GenerateVideo("A paper boat"),
+    GenerateAlephVideo("Ink", "https://files.example.com/a.mp4"),
+]
 
 
 # At the pace of the schedule for the real service, the first of these waits takes half a minute.

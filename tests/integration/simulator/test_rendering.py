@@ -135,7 +135,9 @@ def test_an_image_to_video_shows_the_uploaded_picture(simulator: Simulator, clie
     }
     video = video_of(simulator, client, client.create(body=body))
     assert video.size == (720, 960), "the picture's own aspect ratio"
-    red, green, blue = video.frames[60].getpixel((360, 300))
+    pixel = video.frames[60].getpixel((360, 300))
+    assert isinstance(pixel, tuple)
+    red, green, blue = pixel
     assert red > 200
     assert max(green, blue) < 70
 

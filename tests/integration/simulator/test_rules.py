@@ -25,7 +25,7 @@ def market(model: str, fields: dict[str, Any], **top: Any) -> dict[str, Any]:
     return {"model": model, "input": fields, **top}
 
 
-MARKET_FIELDS: dict[str, Any] = MARKET_TEXT_TO_VIDEO["input"]  # type: ignore[assignment]
+MARKET_FIELDS: dict[str, Any] = MARKET_TEXT_TO_VIDEO["input"]
 
 ACCEPTED = [
     (GENERATE, TEXT_TO_VIDEO),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 try:
     from airflow.sdk import DAG
@@ -12,14 +13,14 @@ except ImportError:  # Airflow 2.11
 from airflow_provider_runway.operators.runway import RunwayAlephOperator, RunwayGenerateOperator
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 
-COMMON = {
+COMMON: dict[str, Any] = {
     "runway_conn_id": "runway_called",
     "callback_url": "auto",
     "deferrable": True,
     "retries": 2,
     "retry_delay": timedelta(seconds=1),
 }
-ALEPH = {"prompt": "{{ params.prompt }}", "video_url": "https://example.com/a.mp4", **COMMON}
+ALEPH: dict[str, Any] = {"prompt": "{{ params.prompt }}", "video_url": "https://example.com/a.mp4", **COMMON}
 
 with DAG("called_generate", schedule=None, params={"prompt": ""}):
     RunwayGenerateOperator(task_id="video", prompt="{{ params.prompt }}", wait_for_completion=True, **COMMON)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timezone
+from typing import Any
 
 from airflow_provider_runway.operators.runway import RunwayGenerateOperator
 
@@ -21,7 +22,7 @@ else:
     with DAG("watched_submit", schedule=None, params={"prompt": ""}):
 
         @task
-        def watch(runway_task_id: str, **context) -> None:
+        def watch(runway_task_id: str, **context: Any) -> None:
             watch_task(runway_task_id, path=FOLDER, context=context)
 
         submit = RunwayGenerateOperator(
@@ -35,7 +36,7 @@ else:
     with DAG("watched_process", schedule=[WATCHED], start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
 
         @task
-        def list_finished(**context) -> list[dict]:
+        def list_finished(**context: Any) -> list[dict[str, Any]]:
             by_asset = context["triggering_asset_events"].values()
             return [event.extra["payload"] for events in by_asset for event in events]
 

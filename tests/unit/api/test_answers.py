@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
@@ -35,15 +36,19 @@ RESTYLED = "c0d088df35254cc3e7187fb7116b2efa"
 ON_THE_MARKET = "d2bb99162acab500c760565a27e9fc94"
 
 
-def utc(*parts) -> datetime:
-    return datetime(*parts, tzinfo=timezone.utc)
+def utc(
+    year: int, month: int, day: int, hour: int, minute: int, second: int, microsecond: int = 0
+) -> datetime:
+    return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=timezone.utc)
 
 
-def look(generation: str, status: int, body: bytes, runway_task_id="abc123", model="runway") -> RunwayTask:
+def look(
+    generation: str, status: int, body: bytes, runway_task_id: str = "abc123", model: str = "runway"
+) -> RunwayTask:
     return read_task(DIALECTS[generation], status, body, runway_task_id=runway_task_id, model=model)
 
 
-def answer(data, code=200) -> bytes:
+def answer(data: Any, code: int = 200) -> bytes:
     return json.dumps({"code": code, "msg": "success", "data": data}).encode()
 
 
@@ -94,48 +99,51 @@ RECORDED_OTHERS = {"record_detail_unknown_task", "credit", "download_url_foreign
 
 
 class TestRecordedAnswers:
-    def test_all_of_them_are_tested_here(self):
+    def test_all_of_them_are_tested_here(self) -> None:
         assert {*RECORDED_CREATIONS, *RECORDED_TASKS, *RECORDED_OTHERS} == set(RECORDED)
 
     @pytest.mark.parametrize(("name", "runway_task_id"), RECORDED_CREATIONS.items())
-    def test_an_accepted_creation_names_its_task(self, name, runway_task_id):
+    def test_an_accepted_creation_names_its_task(self, name: str, runway_task_id: str) -> None:
         assert read_created(*recorded_answer(name)) == runway_task_id
 
     @pytest.mark.parametrize(("name", "task"), RECORDED_TASKS.items())
-    def test_a_status_is_read_into_a_task(self, name, task):
+    def test_a_status_is_read_into_a_task(self, name: str, task: RunwayTask) -> None:
         generation = "market" if name.startswith("market") else "dedicated"
         assert look(generation, *recorded_answer(name), task.task_id, task.model) == task
 
-    def test_a_success_has_its_video(self):
+    def test_a_success_has_its_video(self) -> None:
         task = look("dedicated", *recorded_answer("record_detail_success"), GENERATED)
         assert task.result_url() == f"https://tempfile.aiquickdraw.com/p/{GENERATED}_1_1774788532_2001.mp4"
 
-    def test_a_failure_of_the_vendor_may_be_retried(self):
+    def test_a_failure_of_the_vendor_may_be_retried(self) -> None:
         task = look("dedicated", *recorded_answer("aleph_record_info_failed"), RESTYLED, "aleph")
         with pytest.raises(RunwayTaskFailedError, match="internal error, please try again later") as caught:
             task.result_url()
         assert not isinstance(caught.value, AirflowFailException)
 
     @pytest.mark.parametrize("model", ["runway", "aleph"])
-    def test_no_data_means_that_nobody_knows_the_task(self, model):
+    def test_no_data_means_that_nobody_knows_the_task(self, model: str) -> None:
         with pytest.raises(RunwayTaskNotFoundError, match=GENERATED):
             look("dedicated", *recorded_answer("record_detail_unknown_task"), GENERATED, model)
 
-    def test_credits(self):
+    def test_credits(self) -> None:
         assert read_credits(*recorded_answer("credit")) == 5916.25
 
-    def test_a_foreign_url_has_no_download_url(self):
+    def test_a_foreign_url_has_no_download_url(self) -> None:
         with pytest.raises(RunwayRequestError, match="url is wrong"):
             read_download_url(*recorded_answer("download_url_foreign"))
 
-    def test_an_upload_has_its_public_url(self):
+    def test_an_upload_has_its_public_url(self) -> None:
         upload = RECORDED["upload_stream"]["response"]["data"]
         assert read_upload(*recorded_answer("upload_stream")) == upload["downloadUrl"]
 
-    def test_the_other_routes(self):
+    def test_the_other_routes(self) -> None:
         assert CREDITS_PATH == "/api/v1/chat/credit"
         assert RECORDED["download_url_foreign"]["request"]["path"] == DOWNLOAD_URL_PATH
         assert RECORDED["upload_stream"]["request"]["url"].endswith(UPLOAD_PATH)
+
+
+NO_IDS: list[Any] = [None, "", "  ", "null", "a b", "a\n", True, 1.5, [], {}, ["abc"]]
 
 
 class TestCreations:
@@ -149,7 +157,7 @@ class TestCreations:
             ('"{\\"taskId\\": \\"abc\\"}"', "abc"),
         ],
     )
-    def test_the_task_id_is_found(self, data, runway_task_id):
+    def test_the_task_id_is_found(self, data: Any, runway_task_id: str) -> None:
         assert read_created(200, answer(data)) == runway_task_id
 
     @pytest.mark.parametrize(
@@ -162,13 +170,10 @@ class TestCreations:
             [],
             {},
             [{"taskId": "abc"}],
-            *[
-                {"taskId": value}
-                for value in (None, "", "  ", "null", "a b", "a\n", True, 1.5, [], {}, ["abc"])
-            ],
+            *[{"taskId": value} for value in NO_IDS],
         ],
     )
-    def test_a_success_without_a_task_id_leaves_open_what_happened(self, data):
+    def test_a_success_without_a_task_id_leaves_open_what_happened(self, data: Any) -> None:
         with pytest.raises(RunwayUnreadableAnswerError) as caught:
             read_created(200, answer(data))
         assert not caught.value.repeat_creation
@@ -191,7 +196,7 @@ class TestUnknownTasks:
             (404, b'{"code": 404, "msg": "not found", "data": null}'),
         ],
     )
-    def test_every_form_of_unknown(self, generation, status, body):
+    def test_every_form_of_unknown(self, generation: str, status: int, body: bytes) -> None:
         with pytest.raises(RunwayTaskNotFoundError, match="abc123") as caught:
             look(generation, status, body)
         assert caught.value.runway_task_id == "abc123"
@@ -199,7 +204,7 @@ class TestUnknownTasks:
         assert not caught.value.repeat_lookup, "the grace of a new task is for the caller to give"
 
     @pytest.mark.parametrize("data", [[], [1], 5, True, "text", "[]"])
-    def test_data_of_another_kind_is_no_answer_and_is_asked_for_again(self, data):
+    def test_data_of_another_kind_is_no_answer_and_is_asked_for_again(self, data: Any) -> None:
         with pytest.raises(RunwayUnreadableAnswerError) as caught:
             look("dedicated", 200, answer(data))
         assert caught.value.repeat_lookup
@@ -207,29 +212,29 @@ class TestUnknownTasks:
 
 class TestOtherCalls:
     @pytest.mark.parametrize(("data", "credits"), [(0, 0.0), (12, 12.0), ("5916.25", 5916.25), (-3.5, -3.5)])
-    def test_credits_in_every_form(self, data, credits):
+    def test_credits_in_every_form(self, data: Any, credits: float) -> None:
         assert read_credits(200, answer(data)) == credits
 
     @pytest.mark.parametrize("data", [None, "", "many", [], {}, True, float("nan"), float("inf")])
-    def test_no_number_of_credits(self, data):
+    def test_no_number_of_credits(self, data: Any) -> None:
         with pytest.raises(RunwayUnreadableAnswerError) as caught:
             read_credits(200, answer(data))
         assert caught.value.code == 200
 
     @pytest.mark.parametrize("generation", DIALECTS)
     @pytest.mark.parametrize("data", [[], [1], 5, "text"])
-    def test_a_status_without_an_object(self, generation, data):
+    def test_a_status_without_an_object(self, generation: str, data: Any) -> None:
         with pytest.raises(RunwayUnreadableAnswerError) as caught:
             look(generation, 200, answer(data))
         assert caught.value.code == 200
 
-    def test_an_error_of_a_look_up_names_the_task_once(self):
+    def test_an_error_of_a_look_up_names_the_task_once(self) -> None:
         error = explain_lookup(RunwayRequestError("code 400", code=400), "abc123")
         assert error.runway_task_id == "abc123"
         assert str(error).count("abc123") == 1
         assert explain_lookup(error, "other") is error
 
-    def test_a_download_url(self):
+    def test_a_download_url(self) -> None:
         assert (
             read_download_url(200, answer("https://example.com/v.mp4?t=1")) == "https://example.com/v.mp4?t=1"
         )
@@ -237,13 +242,13 @@ class TestOtherCalls:
     @pytest.mark.parametrize(
         "url", [None, "", 5, [], {}, "v.mp4", "ftp://example.com/v", "https://a b/", "http://["]
     )
-    def test_no_url(self, url):
+    def test_no_url(self, url: Any) -> None:
         with pytest.raises(RunwayUnreadableAnswerError):
             read_download_url(200, answer(url))
         with pytest.raises(RunwayUnreadableAnswerError):
             read_upload(200, answer({"downloadUrl": url}))
 
     @pytest.mark.parametrize("data", [None, "", [], {}, "https://example.com/v.mp4", ["downloadUrl"]])
-    def test_an_upload_without_a_url(self, data):
+    def test_an_upload_without_a_url(self, data: Any) -> None:
         with pytest.raises(RunwayUnreadableAnswerError):
             read_upload(200, answer(data))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
 import pytest
 
@@ -27,6 +29,7 @@ from airflow_provider_runway.exceptions import (
     RunwayUnreadableAnswerError,
 )
 
+P = ParamSpec("P")
 YES, NO = True, False
 
 # fmt: off
@@ -57,18 +60,18 @@ CODES = [
 # fmt: on
 
 
-def envelope(code, message="said kie.ai", data=None) -> bytes:
+def envelope(code: Any, message: str = "said kie.ai", data: Any = None) -> bytes:
     return json.dumps({"code": code, "msg": message, "data": data}).encode()
 
 
-def failure(read, *arguments, **named) -> RunwayError:
+def failure(read: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> RunwayError:
     """Return the error that an answer is read as."""
     with pytest.raises(RunwayError) as caught:
         read(*arguments, **named)
     return caught.value
 
 
-def lookup_failure(status, body, **named) -> RunwayError:
+def lookup_failure(status: int, body: bytes | str, **named: Any) -> RunwayError:
     named = {"runway_task_id": "abc123", "model": "runway", **named}
     return failure(read_task, DIALECTS["dedicated"], status, body, **named)
 
@@ -76,7 +79,15 @@ def lookup_failure(status, body, **named) -> RunwayError:
 @pytest.mark.parametrize(("code", "kind", "repeat_lookup", "repeat_creation", "final"), CODES)
 class TestCodes:
     @pytest.mark.parametrize("spelled", [int, str, float])
-    def test_at_a_creation(self, code, kind, repeat_lookup, repeat_creation, final, spelled):
+    def test_at_a_creation(
+        self,
+        code: int,
+        kind: type[RunwayError],
+        repeat_lookup: bool,
+        repeat_creation: bool,
+        final: bool,
+        spelled: Callable[[int], Any],
+    ) -> None:
         error = failure(read_created, 200, envelope(spelled(code)))
         assert isinstance(error, kind)
         assert not isinstance(error, RunwayUnreadableAnswerError), "an envelope says that it was refused"
@@ -85,34 +96,38 @@ class TestCodes:
         assert isinstance(error, AirflowFailException) is final
         assert error.code == code
 
-    def test_at_a_lookup(self, code, kind, repeat_lookup, repeat_creation, final):
+    def test_at_a_lookup(
+        self, code: int, kind: type[RunwayError], repeat_lookup: bool, repeat_creation: bool, final: bool
+    ) -> None:
         error = lookup_failure(200, envelope(code))
         # 404 and 422 are how the routes say that they know no such task, or not yet.
         assert isinstance(error, RunwayTaskNotFoundError if code in (404, 422) else kind)
         assert error.repeat_lookup is repeat_lookup
         assert isinstance(error, AirflowFailException) is final
 
-    def test_the_envelope_has_the_last_word(self, code, kind, repeat_lookup, repeat_creation, final):
+    def test_the_envelope_has_the_last_word(
+        self, code: int, kind: type[RunwayError], repeat_lookup: bool, repeat_creation: bool, final: bool
+    ) -> None:
         for status in (200, 400, 500, 502, code):
             error = failure(read_credits, status, envelope(code))
             assert isinstance(error, kind)
             assert error.code == code
 
     def test_the_text_has_the_code_and_the_words_of_kie_ai(
-        self, code, kind, repeat_lookup, repeat_creation, final
-    ):
+        self, code: int, kind: type[RunwayError], repeat_lookup: bool, repeat_creation: bool, final: bool
+    ) -> None:
         text = str(failure(read_created, 200, envelope(code, "the cat is out")))
         assert str(code) in text
         assert "the cat is out" in text
 
 
-def test_a_failed_generation_has_its_code_and_words():
+def test_a_failed_generation_has_its_code_and_words() -> None:
     error = failure(read_created, 200, envelope(501, "internal trouble"))
     assert isinstance(error, RunwayTaskFailedError)
     assert (error.error_code, error.error_message) == (501, "internal trouble")
 
 
-def test_a_generation_that_failed_for_its_input_is_not_retried():
+def test_a_generation_that_failed_for_its_input_is_not_retried() -> None:
     error = failure(read_created, 200, envelope(501, "Prompt rejected by moderation"))
     assert isinstance(error, RunwayTaskFailedError)
     assert isinstance(error, AirflowFailException)
@@ -121,7 +136,7 @@ def test_a_generation_that_failed_for_its_input_is_not_retried():
 @pytest.mark.parametrize(
     "code", [-1, 0, 1, 100, 201, 202, 302, 399, 600, 1000, 10**40, 200.5, None, "", "ok", True, [], {}]
 )
-def test_a_code_that_is_none_of_kie_ai_s_leaves_open_what_happened(code):
+def test_a_code_that_is_none_of_kie_ai_s_leaves_open_what_happened(code: Any) -> None:
     """A 202, say, may well mean "taken": were it a refusal, a retry could pay twice."""
     body = envelope(code, data={"taskId": "abc123"})
     for error in (failure(read_created, 200, body), lookup_failure(200, body)):
@@ -146,15 +161,15 @@ PAGE = b"<html><head><title>Oops</title></head><body><h1>Oops</h1></body></html>
     ],
 )
 def test_an_http_error_of_the_client_without_an_envelope_refuses_a_creation(
-    status, kind, repeat_creation, body
-):
+    status: int, kind: type[RunwayError], repeat_creation: bool, body: bytes
+) -> None:
     error = failure(read_created, status, body)
     assert isinstance(error, kind)
     assert error.code == status
     assert error.repeat_creation is repeat_creation
 
 
-def test_the_edges_refusal_is_shown():
+def test_the_edges_refusal_is_shown() -> None:
     assert "error code: 1010" in str(failure(read_credits, 403, b"error code: 1010"))
 
 
@@ -199,7 +214,9 @@ CREATIONS = [
 
 @pytest.mark.parametrize(("code", "words", "kind"), CREATIONS)
 class TestWords:
-    def test_at_a_creation_they_say_what_the_code_does_not(self, code, words, kind):
+    def test_at_a_creation_they_say_what_the_code_does_not(
+        self, code: int, words: str, kind: type[RunwayError]
+    ) -> None:
         for status in (200, code):
             for body in (envelope(code, words), json.dumps({"code": code, "msg": words}).encode()):
                 error = failure(read_created, status, body)
@@ -210,17 +227,21 @@ class TestWords:
                 assert error.code == code
                 assert words[:300] in str(error)
 
-    def test_at_a_lookup_they_say_nothing_of_the_task(self, code, words, kind):
+    def test_at_a_lookup_they_say_nothing_of_the_task(
+        self, code: int, words: str, kind: type[RunwayError]
+    ) -> None:
         error = lookup_failure(200, envelope(code, words))
         assert type(error) is type(lookup_failure(200, envelope(code)))
 
-    def test_an_answer_that_is_not_kie_ais_is_not_read_for_them(self, code, words, kind):
+    def test_an_answer_that_is_not_kie_ais_is_not_read_for_them(
+        self, code: int, words: str, kind: type[RunwayError]
+    ) -> None:
         error = failure(read_created, 500, words.encode())
         assert isinstance(error, RunwayUnreadableAnswerError)
         assert error.creation_unknown
 
 
-def test_want_of_credits_says_where_to_top_up():
+def test_want_of_credits_says_where_to_top_up() -> None:
     assert "https://kie.ai" in str(failure(read_created, 200, envelope(500, TOP_UP)))
 
 
@@ -232,7 +253,9 @@ def test_want_of_credits_says_where_to_top_up():
         (402, "Your balance isn't enough. Please top up to continue.", RunwayCreditsError),
     ],
 )
-def test_a_rejected_key_and_missing_credits_come_without_data_too(status, code, words, kind):
+def test_a_rejected_key_and_missing_credits_come_without_data_too(
+    status: int, code: int, words: str, kind: type[RunwayError]
+) -> None:
     body = json.dumps({"code": code, "msg": words}).encode()
     for error in (failure(read_created, status, body), lookup_failure(status, body)):
         assert isinstance(error, kind)
@@ -241,14 +264,14 @@ def test_a_rejected_key_and_missing_credits_come_without_data_too(status, code, 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 @pytest.mark.parametrize("code", [400, 422, 500])
-def test_an_upload_that_is_refused_without_data_says_what_is_missing(status, code):
+def test_an_upload_that_is_refused_without_data_says_what_is_missing(status: int, code: int) -> None:
     body = {"success": False, "code": code, "msg": "Missing required parameter: uploadPath"}
     error = failure(read_upload, status, json.dumps(body).encode())
     assert isinstance(error, RunwayRequestError)
     assert "Missing required parameter: uploadPath" in str(error)
 
 
-NO_PATH = {
+NO_PATH: dict[str, Any] = {
     "timestamp": "2026-09-20T10:00:00.000+00:00",
     "status": 404,
     "error": "Not Found",
@@ -260,7 +283,7 @@ NO_PATH = {
     "spelled",
     [json.dumps(NO_PATH), json.dumps(NO_PATH, indent=1), json.dumps(NO_PATH)[:-1] + ',"message":""}'],
 )
-def test_a_wrong_path_is_called_so_and_is_no_unknown_task(spelled):
+def test_a_wrong_path_is_called_so_and_is_no_unknown_task(spelled: str) -> None:
     for error in (failure(read_created, 404, spelled), lookup_failure(404, spelled)):
         assert type(error) is RunwayRequestError
         assert "no such path" in str(error)
@@ -269,7 +292,7 @@ def test_a_wrong_path_is_called_so_and_is_no_unknown_task(spelled):
         assert not error.creation_unknown
 
 
-def test_the_edges_refusal_speaks_of_the_user_agent_and_not_of_the_key():
+def test_the_edges_refusal_speaks_of_the_user_agent_and_not_of_the_key() -> None:
     for error in (
         failure(read_created, 403, b"error code: 1010"),
         failure(read_credits, 403, b"error code: 1010\n"),
@@ -279,14 +302,16 @@ def test_the_edges_refusal_speaks_of_the_user_agent_and_not_of_the_key():
         assert "check the API key" not in str(error)
 
 
-def test_a_refusal_at_the_edge_otherwise_still_speaks_of_the_key():
+def test_a_refusal_at_the_edge_otherwise_still_speaks_of_the_key() -> None:
     assert "check the API key" in str(failure(read_created, 403, b"error code: 1020"))
     assert "check the API key" in str(failure(read_created, 200, envelope(403, "error code: 1010")))
 
 
 @pytest.mark.parametrize("body", [PAGE, b"error code: 1010", b"", b'{"error": "no"}'])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
-def test_a_page_of_a_gateway_says_nothing_of_the_key_and_of_the_task_at_a_lookup(status, body):
+def test_a_page_of_a_gateway_says_nothing_of_the_key_and_of_the_task_at_a_lookup(
+    status: int, body: bytes
+) -> None:
     error = lookup_failure(status, body)
     assert isinstance(error, RunwayUnreadableAnswerError)
     assert error.repeat_lookup
@@ -301,7 +326,7 @@ def test_a_page_of_a_gateway_says_nothing_of_the_key_and_of_the_task_at_a_lookup
     ],
 )
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_a_gateways_error_in_json_is_not_kie_ais(status, body):
+def test_a_gateways_error_in_json_is_not_kie_ais(status: int, body: bytes) -> None:
     error = failure(read_created, status, body)
     assert isinstance(error, RunwayUnreadableAnswerError)
     assert error.creation_unknown
@@ -330,7 +355,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
-def test_an_unreadable_answer_is_asked_for_again_at_a_lookup_and_open_at_a_creation(body):
+def test_an_unreadable_answer_is_asked_for_again_at_a_lookup_and_open_at_a_creation(body: bytes) -> None:
     for status in (200, 204, 302, 408, 499, 500, 501, 502, 503, 504, 521):
         creation, lookup = failure(read_created, status, body), lookup_failure(status, body)
         assert isinstance(creation, RunwayUnreadableAnswerError), (
@@ -343,7 +368,7 @@ def test_an_unreadable_answer_is_asked_for_again_at_a_lookup_and_open_at_a_creat
         assert f"HTTP {status}" in str(lookup)
 
 
-def test_no_error_text_holds_a_whole_page():
+def test_no_error_text_holds_a_whole_page() -> None:
     page = b"<html>" + b"x" * 1_000_000
     for body in (
         page,
@@ -358,7 +383,7 @@ NOW = 1_800_000_000  # Fri, 15 Jan 2027 08:00:00 GMT
 
 
 @pytest.fixture
-def _the_time_is_now(monkeypatch):
+def _the_time_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock:
         time = staticmethod(lambda: float(NOW))
 
@@ -382,7 +407,9 @@ def _the_time_is_now(monkeypatch):
         ],
     ],
 )
-def test_retry_after_is_understood_in_seconds_and_as_a_date(header, seconds):
+def test_retry_after_is_understood_in_seconds_and_as_a_date(
+    header: str | None, seconds: float | None
+) -> None:
     for status, body in (
         (429, PAGE),
         (200, envelope(429)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -18,7 +19,7 @@ from airflow_provider_runway.api.answers import (
     read_task,
     read_upload,
 )
-from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
+from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
 from airflow_provider_runway.api.tasks import RunwayTask
 from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
@@ -45,7 +46,9 @@ from tests.fuzz.bodies import (
 @pytest.mark.parametrize(
     ("generation", "model"), [("dedicated", "runway"), ("dedicated", "aleph"), ("market", "runway")]
 )
-def test_any_answer_to_a_lookup_is_a_task_or_an_error(generation, model, status, body, retry_after):
+def test_any_answer_to_a_lookup_is_a_task_or_an_error(
+    generation: str, model: str, status: int, body: bytes | str, retry_after: str | None
+) -> None:
     try:
         task = read_task(
             DIALECTS[generation], status, body, runway_task_id="abc123", model=model, retry_after=retry_after
@@ -64,7 +67,9 @@ def test_any_answer_to_a_lookup_is_a_task_or_an_error(generation, model, status,
 
 
 @given(status=STATUSES, body=ANY_BODY, retry_after=HEADERS)
-def test_any_answer_to_a_creation_is_an_id_or_an_error(status, body, retry_after):
+def test_any_answer_to_a_creation_is_an_id_or_an_error(
+    status: int, body: bytes | str, retry_after: str | None
+) -> None:
     try:
         runway_task_id = read_created(status, body, retry_after=retry_after)
     except RunwayError as error:
@@ -77,7 +82,9 @@ def test_any_answer_to_a_creation_is_an_id_or_an_error(status, body, retry_after
 
 
 @given(status=STATUSES, body=ANY_BODY, retry_after=HEADERS)
-def test_any_answer_to_another_call_is_what_it_asked_for_or_an_error(status, body, retry_after):
+def test_any_answer_to_another_call_is_what_it_asked_for_or_an_error(
+    status: int, body: bytes | str, retry_after: str | None
+) -> None:
     for read in (read_credits, read_download_url, read_upload):
         try:
             result = read(status, body, retry_after=retry_after)
@@ -85,15 +92,17 @@ def test_any_answer_to_another_call_is_what_it_asked_for_or_an_error(status, bod
             assert_is_a_sound_error(error)
         else:
             if read is read_credits:
+                assert isinstance(result, float)
                 assert math.isfinite(result)
             else:
+                assert isinstance(result, str)
                 assert_is_a_url(result)
 
 
 @given(code=KNOWN_CODES, words=WORDS, with_data=st.booleans(), status=st.sampled_from([200, 400, 500]))
 def test_what_a_creation_is_refused_with_never_pays_twice_and_never_loses_the_reason(
-    code, words, with_data, status
-):
+    code: int, words: str, with_data: bool, status: int
+) -> None:
     body = json.dumps({"code": code, "msg": words} | ({"data": None} if with_data else {}))
     with pytest.raises(RunwayError) as caught:
         read_created(status, body)
@@ -111,7 +120,9 @@ def test_what_a_creation_is_refused_with_never_pays_twice_and_never_loses_the_re
 
 @given(code=st.one_of(KNOWN_CODES, ANY_JSON), words=WORDS, credits=ANY_JSON)
 @pytest.mark.parametrize(("generation", "model"), [("dedicated", "runway"), ("market", "aleph")])
-def test_a_failed_task_is_final_for_its_credits_or_its_request_alone(generation, model, code, words, credits):
+def test_a_failed_task_is_final_for_its_credits_or_its_request_alone(
+    generation: str, model: str, code: Any, words: str, credits: Any
+) -> None:
     data = {"state": "fail", "failCode": code, "failMsg": words, "creditsConsumed": credits}
     body = json.dumps({"code": 200, "msg": "success", "data": data})
     task = read_task(DIALECTS[generation], 200, body, runway_task_id="abc123", model=model)
@@ -136,7 +147,7 @@ def test_a_failed_task_is_final_for_its_credits_or_its_request_alone(generation,
 @example(prompt="🐈" * 1800)
 @example(prompt="a\x00\u2028\ufeff\u202e")
 @pytest.mark.parametrize("generation", DIALECTS)
-def test_a_prompt_of_any_unicode_arrives_unchanged(generation, prompt):
+def test_a_prompt_of_any_unicode_arrives_unchanged(generation: str, prompt: str) -> None:
     for request in (
         GenerateVideo(prompt=prompt),
         ExtendVideo(parent_task_id="abc123", prompt=prompt),
@@ -148,9 +159,15 @@ def test_a_prompt_of_any_unicode_arrives_unchanged(generation, prompt):
 
 @pytest.mark.parametrize("kind", [GenerateVideo, ExtendVideo, GenerateAlephVideo])
 @given(data=st.data())
-def test_any_values_are_a_request_that_can_be_sent_or_a_broken_rule(kind, data):
+def test_any_values_are_a_request_that_can_be_sent_or_a_broken_rule(
+    kind: type[RunwayRequest], data: st.DataObject
+) -> None:
     names = {field.name for field in dataclasses.fields(kind)}
-    good = {"prompt": "A cat", "video_url": "https://example.com/v.mp4", "parent_task_id": "abc123"}
+    good: dict[str, Any] = {
+        "prompt": "A cat",
+        "video_url": "https://example.com/v.mp4",
+        "parent_task_id": "abc123",
+    }
     fields = {name: value for name, value in good.items() if name in names}
     fields |= data.draw(st.dictionaries(st.sampled_from(sorted(names)), ANY_JSON, max_size=3))
     try:

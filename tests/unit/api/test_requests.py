@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
 from airflow_provider_runway.api import dedicated, market
-from airflow_provider_runway.api.answers import check_lookup
+from airflow_provider_runway.api.answers import Dialect, check_lookup
 from airflow_provider_runway.api.requests import (
     PRICES,
     ExtendVideo,
     GenerateAlephVideo,
     GenerateVideo,
+    RunwayRequest,
     check_task_id,
     check_url,
 )
@@ -22,20 +25,23 @@ from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
 from tests.recorded import RECORDED
 
+# A request, its body at the dedicated routes, its input at the market's.
+Row: TypeAlias = tuple[RunwayRequest, dict[str, Any], dict[str, Any]]
+
 IMAGE = "https://example.com/cat.png"
 VIDEO = "https://example.com/source.mp4"
 CALLBACK = "https://airflow.example.com/runway/callback"
 
 
-def generate(**fields):
+def generate(**fields: Any) -> GenerateVideo:
     return GenerateVideo(**{"prompt": "A cat", **fields})
 
 
-def extend(**fields):
+def extend(**fields: Any) -> ExtendVideo:
     return ExtendVideo(**{"parent_task_id": "abc123", "prompt": "It jumps", **fields})
 
 
-def aleph(**fields):
+def aleph(**fields: Any) -> GenerateAlephVideo:
     return GenerateAlephVideo(**{"prompt": "As watercolour", "video_url": VIDEO, **fields})
 
 
@@ -47,12 +53,12 @@ ALEPH_DEDICATED = {"prompt": "As watercolour", "videoUrl": VIDEO}
 ALEPH_MARKET = {"prompt": "As watercolour", "video_url": VIDEO}
 
 
-def without(body, *names):
+def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in names}
 
 
-# For each documented field: the request, its body at the dedicated routes, its input at the market's.
-GENERATIONS = {
+# For each documented field.
+GENERATIONS: dict[str, Row] = {
     "only a prompt": (generate(), GENERATE_DEDICATED, GENERATE_MARKET),
     "duration": (
         generate(duration=10),
@@ -99,7 +105,7 @@ GENERATIONS = {
     ),
     "a whole number as a float": (generate(duration=5.0), GENERATE_DEDICATED, GENERATE_MARKET),
 }
-EXTENSIONS = {
+EXTENSIONS: dict[str, Row] = {
     "parent and prompt": (extend(), EXTEND_DEDICATED, EXTEND_MARKET),
     "quality": (
         extend(quality="1080p"),
@@ -113,7 +119,7 @@ EXTENSIONS = {
     ),
     "empty watermark": (extend(watermark=""), EXTEND_DEDICATED, EXTEND_MARKET),
 }
-ALEPHS = {
+ALEPHS: dict[str, Row] = {
     "prompt and source": (aleph(), ALEPH_DEDICATED, ALEPH_MARKET),
     **{
         f"aspect ratio {ratio}": (
@@ -166,20 +172,26 @@ EVERY_FIELD = [
 
 @pytest.mark.parametrize(("request_", "dedicated_body", "market_input"), EVERY_FIELD)
 class TestFieldsAreSent:
-    def test_dedicated(self, request_, dedicated_body, market_input):
+    def test_dedicated(
+        self, request_: RunwayRequest, dedicated_body: dict[str, Any], market_input: dict[str, Any]
+    ) -> None:
         path, body = dedicated.creation(request_)
         assert path == ROUTES[type(request_)][0]
         # As JSON, since 5 and 5.0, 1 and True are equal in Python but not to the service.
         assert json.dumps(body, sort_keys=True) == json.dumps(dedicated_body, sort_keys=True)
 
-    def test_market(self, request_, dedicated_body, market_input):
+    def test_market(
+        self, request_: RunwayRequest, dedicated_body: dict[str, Any], market_input: dict[str, Any]
+    ) -> None:
         path, body = market.creation(request_)
         assert path == "/api/v1/jobs/createTask"
         assert json.dumps(body, sort_keys=True) == json.dumps(
             {"model": ROUTES[type(request_)][1], "input": market_input}, sort_keys=True
         )
 
-    def test_a_callback_stands_beside_the_fields(self, request_, dedicated_body, market_input):
+    def test_a_callback_stands_beside_the_fields(
+        self, request_: RunwayRequest, dedicated_body: dict[str, Any], market_input: dict[str, Any]
+    ) -> None:
         assert dedicated.creation(request_, CALLBACK)[1] == {**dedicated_body, "callBackUrl": CALLBACK}
         assert market.creation(request_, CALLBACK)[1] == {
             "model": ROUTES[type(request_)][1],
@@ -187,19 +199,21 @@ class TestFieldsAreSent:
             "input": market_input,
         }
 
-    def test_a_callback_that_is_not_set_is_not_sent(self, request_, dedicated_body, market_input):
+    def test_a_callback_that_is_not_set_is_not_sent(
+        self, request_: RunwayRequest, dedicated_body: dict[str, Any], market_input: dict[str, Any]
+    ) -> None:
         for generation in (dedicated, market):
             for unset in (None, ""):
                 assert generation.creation(request_, unset) == generation.creation(request_)
 
 
-def test_the_recorded_creation_is_what_is_sent():
+def test_the_recorded_creation_is_what_is_sent() -> None:
     recorded = RECORDED["generate_accepted"]["request"]
     request = GenerateVideo(prompt="A golden retriever running through a field of wildflowers")
     assert dedicated.creation(request) == (recorded["path"], recorded["body"])
 
 
-def test_the_status_routes():
+def test_the_status_routes() -> None:
     assert dedicated.lookup("runway") == "/api/v1/runway/record-detail"
     assert dedicated.lookup("aleph") == "/api/v1/aleph/record-info"
     assert market.lookup("runway") == market.lookup("aleph") == "/api/v1/jobs/recordInfo"
@@ -211,32 +225,32 @@ def test_the_status_routes():
 @pytest.mark.parametrize(
     ("request_", "model"), [(generate(), "runway"), (extend(), "runway"), (aleph(), "aleph")]
 )
-def test_a_request_knows_the_model_to_look_its_task_up_with(request_, model):
+def test_a_request_knows_the_model_to_look_its_task_up_with(request_: RunwayRequest, model: str) -> None:
     assert request_.model == model
 
 
 @pytest.mark.parametrize("request_", [generate(), extend(), aleph()], ids=["generate", "extend", "aleph"])
-def test_a_request_is_frozen(request_):
+def test_a_request_is_frozen(request_: RunwayRequest) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        request_.prompt = "Another"
+        request_.prompt = "Another"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
     "prompt", ["x", "x" * 1800, "猫が走る", "🐈" * 900, 'quotes " \\ and\nlines\t\x00', "é" * 1800]
 )
 @pytest.mark.parametrize("generation", [dedicated, market], ids=["dedicated", "market"])
-def test_a_prompt_of_any_unicode_is_sent_unchanged(prompt, generation):
+def test_a_prompt_of_any_unicode_is_sent_unchanged(prompt: str, generation: Dialect) -> None:
     for request in (generate(prompt=prompt), extend(prompt=prompt), aleph(prompt=prompt)):
         body = json.loads(json.dumps(generation.creation(request)[1]))
         assert body.get("input", body)["prompt"] == prompt
 
 
-def test_alephs_prompt_has_no_limit_of_its_own():
+def test_alephs_prompt_has_no_limit_of_its_own() -> None:
     assert aleph(prompt="x" * 5000).prompt == "x" * 5000
 
 
 # The call, the field that the text must name, what it must show of the value, and words of the rule.
-NO_URLS = [
+NO_URLS: list[Any] = [
     "cat.png",
     "/tmp/cat.png",
     "ftp://example.com/cat",
@@ -319,7 +333,9 @@ BROKEN_RULES = [
     BROKEN_RULES,
     ids=[f"{call.__name__} {str(fields)[:50]!a}" for call, fields, *_ in BROKEN_RULES],
 )
-def test_a_broken_rule_names_field_value_and_rule_and_is_not_retried(call, fields, field, shown, rule):
+def test_a_broken_rule_names_field_value_and_rule_and_is_not_retried(
+    call: Callable[..., RunwayRequest], fields: dict[str, Any], field: str, shown: str, rule: str
+) -> None:
     with pytest.raises(ValueError, match=f"^{field}=") as caught:
         call(**fields)
     text = str(caught.value)
@@ -346,7 +362,9 @@ def test_a_broken_rule_names_field_value_and_rule_and_is_not_retried(call, field
         (aleph, {"seed": 1.5}, "a float"),
     ],
 )
-def test_a_value_of_another_type_has_its_type_named(call, fields, kind):
+def test_a_value_of_another_type_has_its_type_named(
+    call: Callable[..., RunwayRequest], fields: dict[str, Any], kind: str
+) -> None:
     """Where a DAG renders its templates natively, the prompt "1984" arrives as a number."""
     with pytest.raises(RunwayValidationError, match=f"this is {kind}") as caught:
         call(**fields)
@@ -357,7 +375,7 @@ def test_a_value_of_another_type_has_its_type_named(call, fields, kind):
 @pytest.mark.parametrize(
     "fields", [{"prompt": ""}, {"prompt": None}, {"duration": 6}, {"quality": "4k"}, {"duration": "five"}]
 )
-def test_a_value_of_the_right_type_has_no_type_named(fields):
+def test_a_value_of_the_right_type_has_no_type_named(fields: dict[str, Any]) -> None:
     with pytest.raises(RunwayValidationError) as caught:
         generate(**fields)
     assert "this is a" not in str(caught.value)
@@ -375,11 +393,13 @@ def test_a_value_of_the_right_type_has_no_type_named(fields):
         (aleph(), 110.0),
     ],
 )
-def test_a_request_knows_its_price_where_kie_ai_names_one(request_, price):
+def test_a_request_knows_its_price_where_kie_ai_names_one(
+    request_: RunwayRequest, price: float | None
+) -> None:
     assert request_.price == price
 
 
-def test_the_price_list_is_in_the_docs():
+def test_the_price_list_is_in_the_docs() -> None:
     listed = {
         "generate-5s-720p": "| generate, 5 s in `720p` |",
         "generate-10s-720p": "| generate, 10 s in `720p` |",
@@ -396,19 +416,19 @@ def test_the_price_list_is_in_the_docs():
 
 
 @pytest.mark.parametrize("runway_task_id", ["7d2c58e1cf02a1a1b9c447cee9e0e5f7", "a-b_c.d/e", "Ü"])
-def test_a_task_id_is_opaque(runway_task_id):
+def test_a_task_id_is_opaque(runway_task_id: str) -> None:
     check_task_id("runway_task_id", runway_task_id)
     check_lookup(runway_task_id, "runway")
 
 
 @pytest.mark.parametrize(("runway_task_id", "model"), [("", "runway"), (None, "runway"), ("a b", "aleph")])
-def test_a_lookup_without_an_id_is_refused(runway_task_id, model):
+def test_a_lookup_without_an_id_is_refused(runway_task_id: Any, model: str) -> None:
     with pytest.raises(RunwayValidationError, match=r"^runway_task_id="):
         check_lookup(runway_task_id, model)
 
 
 @pytest.mark.parametrize("model", ["", None, "sora", "Runway", ["runway"]])
-def test_a_lookup_of_an_unknown_model_is_refused(model):
+def test_a_lookup_of_an_unknown_model_is_refused(model: Any) -> None:
     with pytest.raises(RunwayValidationError, match=r"^model=.*'runway'.*'aleph'"):
         check_lookup("abc", model)
 
@@ -423,12 +443,12 @@ def test_a_lookup_of_an_unknown_model_is_refused(model):
         "https://例え.jp/猫",
     ],
 )
-def test_an_http_url_is_taken_as_it_is(url):
+def test_an_http_url_is_taken_as_it_is(url: str) -> None:
     assert check_url("video_url", url) == url
     assert generate(image_url=url).image_url == url
 
 
 @pytest.mark.parametrize("value", [None, "", *NO_URLS])
-def test_what_is_no_url_is_refused(value):
+def test_what_is_no_url_is_refused(value: Any) -> None:
     with pytest.raises(RunwayValidationError, match=r"^video_url="):
         check_url("video_url", value)

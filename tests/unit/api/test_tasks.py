@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -19,6 +21,8 @@ from airflow_provider_runway.exceptions import (
     RunwayVideoExpiredError,
 )
 from tests.recorded import recorded_data
+
+Look: TypeAlias = Callable[..., RunwayTask]
 
 MISSING = object()
 VIDEO = "https://example.com/v.mp4"
@@ -43,23 +47,23 @@ MARKET_RECORD = {
 }
 
 
-def read(generation: str, model: str, data: dict, changes: dict) -> RunwayTask:
+def read(generation: str, model: str, data: dict[str, Any], changes: dict[str, Any]) -> RunwayTask:
     data = {name: value for name, value in {**data, **changes}.items() if value is not MISSING}
     body = json.dumps({"code": 200, "msg": "success", "data": data}).encode()
     return read_task(DIALECTS[generation], 200, body, runway_task_id="abc123", model=model)
 
 
-def runway(**changes) -> RunwayTask:
+def runway(**changes: Any) -> RunwayTask:
     """Read the recorded success of a generation, with some fields changed."""
     return read("dedicated", "runway", recorded_data("record_detail_success"), changes)
 
 
-def aleph(**changes) -> RunwayTask:
+def aleph(**changes: Any) -> RunwayTask:
     """Read the recorded status of a running Aleph task, with some fields changed."""
     return read("dedicated", "aleph", recorded_data("aleph_record_info_running"), changes)
 
 
-def market(**changes) -> RunwayTask:
+def market(**changes: Any) -> RunwayTask:
     """Read the success of a market task, with some fields changed."""
     return read("market", "runway", MARKET_RECORD, changes)
 
@@ -83,27 +87,29 @@ class TestStates:
             ("SUCCESS", TaskState.SUCCESS),
         ],
     )
-    def test_each_spelling_is_known_in_both_generations(self, look, spelled, state):
+    def test_each_spelling_is_known_in_both_generations(
+        self, look: Look, spelled: str, state: TaskState
+    ) -> None:
         assert look(state=spelled).state is state
 
     @BOTH
     @pytest.mark.parametrize("spelled", [*NOTHING, "paused", "succeeded?", 0, 1, True, [], {}, ["success"]])
-    def test_an_unknown_state_is_still_going_on(self, look, spelled):
+    def test_an_unknown_state_is_still_going_on(self, look: Look, spelled: Any) -> None:
         task = look(state=spelled)
         assert not task.state.is_terminal
         with pytest.raises(RunwayError, match="still generating") as caught:
             task.result_url()
         assert caught.value.runway_task_id == task.task_id
 
-    def test_only_success_and_failure_are_ends(self):
+    def test_only_success_and_failure_are_ends(self) -> None:
         assert {state for state in TaskState if state.is_terminal} == {TaskState.SUCCESS, TaskState.FAILED}
 
     @ALL
-    def test_unknown_fields_mean_nothing(self, look):
+    def test_unknown_fields_mean_nothing(self, look: Look) -> None:
         assert look(status="fail", error={"code": 500}, progress="0.5", successful=0, more=[None]) == look()
 
     @ALL
-    def test_the_id_is_the_one_that_was_asked_for(self, look):
+    def test_the_id_is_the_one_that_was_asked_for(self, look: Look) -> None:
         assert look(taskId=None).task_id == look(taskId="another").task_id == "abc123"
 
 
@@ -147,14 +153,14 @@ ALEPH_STATES = [
 
 
 @pytest.mark.parametrize(("flag", "code", "message", "completed", "state"), ALEPH_STATES)
-def test_alephs_success_flag(flag, code, message, completed, state):
+def test_alephs_success_flag(flag: Any, code: Any, message: Any, completed: Any, state: TaskState) -> None:
     task = aleph(successFlag=flag, errorCode=code, errorMessage=message, completeTime=completed)
     assert task.state is state
 
 
 @pytest.mark.parametrize("flag", [None, "", MISSING, "null", "done"])
 @pytest.mark.parametrize("completed", [None, EPOCH * 1000])
-def test_an_aleph_video_is_a_success_though_its_flag_is_missing(flag, completed):
+def test_an_aleph_video_is_a_success_though_its_flag_is_missing(flag: Any, completed: Any) -> None:
     task = aleph(successFlag=flag, response={"resultVideoUrl": VIDEO}, completeTime=completed)
     assert (task.state, task.video_url) == (TaskState.SUCCESS, VIDEO)
     failed = aleph(successFlag=flag, response={"resultVideoUrl": VIDEO}, errorCode=500)
@@ -163,8 +169,8 @@ def test_an_aleph_video_is_a_success_though_its_flag_is_missing(flag, completed)
 
 class TestVideos:
     @pytest.mark.parametrize("layers", [0, 1, 2])
-    def test_the_result_is_found_however_often_it_was_encoded(self, layers):
-        def encoded(value):
+    def test_the_result_is_found_however_often_it_was_encoded(self, layers: int) -> None:
+        def encoded(value: Any) -> Any:
             for _ in range(layers):
                 value = json.dumps(value)
             return value
@@ -178,29 +184,31 @@ class TestVideos:
         task = market(resultJson=encoded({"resultUrls": [IMAGE, VIDEO]}))
         assert (task.result_url(), task.image_url) == (VIDEO, IMAGE)
 
-    def test_an_image_with_a_signature_is_no_video(self):
+    def test_an_image_with_a_signature_is_no_video(self) -> None:
         task = market(resultJson={"resultUrls": [f"{IMAGE}?sign=abc", VIDEO]})
         assert (task.result_url(), task.image_url) == (VIDEO, f"{IMAGE}?sign=abc")
 
     @pytest.mark.parametrize("urls", [[VIDEO], VIDEO, json.dumps([VIDEO]), [None, "", VIDEO], [VIDEO, IMAGE]])
-    def test_the_market_may_list_its_urls_in_any_form(self, urls):
+    def test_the_market_may_list_its_urls_in_any_form(self, urls: Any) -> None:
         assert market(resultJson=json.dumps({"resultUrls": urls})).result_url() == VIDEO
 
     @pytest.mark.parametrize(
         "empty", [*NO_OBJECTS, {"resultUrls": []}, {"resultUrls": [""]}, {"resultUrls": [IMAGE]}]
     )
     @pytest.mark.parametrize("encoded", [dict, json.dumps])
-    def test_the_market_may_have_its_video_in_either_of_two_fields(self, empty, encoded):
+    def test_the_market_may_have_its_video_in_either_of_two_fields(
+        self, empty: Any, encoded: Callable[[Any], Any]
+    ) -> None:
         result = encoded({"resultUrls": [VIDEO]})
         assert market(resultJson=empty, response=result).result_url() == VIDEO
         assert market(resultJson=result, response=empty).result_url() == VIDEO
 
-    def test_the_older_of_the_two_fields_comes_first(self):
+    def test_the_older_of_the_two_fields_comes_first(self) -> None:
         other = {"resultUrls": ["https://example.com/other.mp4"]}
         assert market(response=other).result_url() == VIDEO
 
     @pytest.mark.parametrize("result", NO_OBJECTS)
-    def test_a_success_without_a_result_is_an_error_of_its_own(self, result):
+    def test_a_success_without_a_result_is_an_error_of_its_own(self, result: Any) -> None:
         for task in (
             runway(videoInfo=result),
             aleph(successFlag=1, response=result),
@@ -212,8 +220,8 @@ class TestVideos:
     @pytest.mark.parametrize(
         "url", [*NOTHING, "null", "/v.mp4", "v.mp4", "ftp://example.com/v.mp4", "https://", 5, {}]
     )
-    def test_a_success_without_a_usable_url_is_an_error_of_its_own(self, url):
-        def named(name):
+    def test_a_success_without_a_usable_url_is_an_error_of_its_own(self, url: Any) -> None:
+        def named(name: str) -> dict[str, Any]:
             return {} if url is MISSING else {name: url}
 
         self.assert_is_a_success_without_video(runway(videoInfo=named("videoUrl")))
@@ -221,7 +229,7 @@ class TestVideos:
         self.assert_is_a_success_without_video(market(resultJson=json.dumps(named("resultUrls"))))
 
     @staticmethod
-    def assert_is_a_success_without_video(task):
+    def assert_is_a_success_without_video(task: RunwayTask) -> None:
         assert task.state is TaskState.SUCCESS
         with pytest.raises(RunwayVideoExpiredError, match=r"no video URL.*abc123") as caught:
             task.result_url()
@@ -230,7 +238,9 @@ class TestVideos:
 
     @ALL
     @pytest.mark.parametrize("flag", [1, "1", 1.0, True, "true"])
-    def test_an_expired_video_is_an_error_of_its_own_though_its_url_is_there(self, look, flag):
+    def test_an_expired_video_is_an_error_of_its_own_though_its_url_is_there(
+        self, look: Look, flag: Any
+    ) -> None:
         task = look(expireFlag=flag, successFlag=1, response={"resultVideoUrl": VIDEO})
         assert task.expired
         with pytest.raises(RunwayVideoExpiredError, match=r"deleted.*abc123"):
@@ -238,7 +248,7 @@ class TestVideos:
 
     @ALL
     @pytest.mark.parametrize("flag", [*NOTHING, 0, "0", False, "false", "null", [], {}])
-    def test_a_video_is_not_expired_otherwise(self, look, flag):
+    def test_a_video_is_not_expired_otherwise(self, look: Look, flag: Any) -> None:
         assert not look(expireFlag=flag).expired
 
 
@@ -258,13 +268,13 @@ class TestTimes:
     NO_TIMES = [*NOTHING, "null", "yesterday", 0, "0", -1, "-1", True, [], {}, 1e300, "9" * 400, "2026-13-45"]
 
     @pytest.mark.parametrize("moment", FORMS)
-    def test_every_form(self, moment):
+    def test_every_form(self, moment: Any) -> None:
         for look in (aleph, market):
             task = look(createTime=moment, completeTime=moment)
             assert task.created_at == task.completed_at == CREATED
 
     @pytest.mark.parametrize("moment", NO_TIMES)
-    def test_no_time(self, moment):
+    def test_no_time(self, moment: Any) -> None:
         for look in (aleph, market):
             task = look(createTime=moment, completeTime=moment)
             assert task.created_at is task.completed_at is None
@@ -272,25 +282,25 @@ class TestTimes:
         assert task.created_at is task.completed_at is None
 
     @pytest.mark.parametrize("moment", FORMS[:5])
-    def test_generate_time_as_an_epoch_is_the_creation(self, moment):
+    def test_generate_time_as_an_epoch_is_the_creation(self, moment: Any) -> None:
         task = runway(generateTime=moment)
         assert (task.created_at, task.completed_at) == (CREATED, None)
 
     @pytest.mark.parametrize("moment", FORMS[5:])
-    def test_generate_time_as_a_date_is_the_completion(self, moment):
+    def test_generate_time_as_a_date_is_the_completion(self, moment: Any) -> None:
         task = runway(generateTime=moment)
         assert (task.created_at, task.completed_at) == (None, CREATED)
 
 
 class TestOtherFields:
     @pytest.mark.parametrize("asked", NO_OBJECTS)
-    def test_a_prompt_that_is_not_repeated(self, asked):
+    def test_a_prompt_that_is_not_repeated(self, asked: Any) -> None:
         assert runway(generateParam=asked).prompt is None
         assert aleph(paramJson=asked).prompt is None
         assert market(param=asked).prompt is None
         assert market(param={"input": None if asked is MISSING else asked}).prompt is None
 
-    def test_a_prompt_however_often_it_was_encoded(self):
+    def test_a_prompt_however_often_it_was_encoded(self) -> None:
         given = {"prompt": '猫 "runs"', "task_id": "parent"}
         once = json.dumps(given)
         for asked in (given, once, json.dumps(once)):
@@ -303,7 +313,7 @@ class TestOtherFields:
     @pytest.mark.parametrize(
         ("parent", "read"), [*((value, None) for value in NOTHING), ("p1", "p1"), (17, "17")]
     )
-    def test_the_parent(self, parent, read):
+    def test_the_parent(self, parent: Any, read: str | None) -> None:
         assert runway(parentTaskId=parent).parent_task_id == read
 
     @ALL
@@ -317,16 +327,18 @@ class TestOtherFields:
             *((value, None) for value in [*NOTHING, 0, "0", "null", [], {}, True]),
         ],
     )
-    def test_a_failure_code_is_an_int_wherever_it_is_numeric(self, look, code, read):
+    def test_a_failure_code_is_an_int_wherever_it_is_numeric(
+        self, look: Look, code: Any, read: int | str | None
+    ) -> None:
         assert look(failCode=code, errorCode=code).error_code == read
 
     @ALL
     @pytest.mark.parametrize("message", [*NOTHING, " ", "null", [], {}, True])
-    def test_no_failure_text(self, look, message):
+    def test_no_failure_text(self, look: Look, message: Any) -> None:
         assert look(failMsg=message, errorMessage=message).error_message is None
 
     @ALL
-    def test_what_no_database_can_store_is_replaced(self, look):
+    def test_what_no_database_can_store_is_replaced(self, look: Look) -> None:
         text = look(failMsg="a\x00b\ud83dc", errorMessage="a\x00b\ud83dc").error_message
         assert text == "a�b�c"
 
@@ -369,7 +381,9 @@ FAILURES = [
 
 @BOTH
 @pytest.mark.parametrize(("code", "text", "final"), FAILURES)
-def test_a_failed_task_says_why_and_is_retried_where_that_can_help(look, code, text, final):
+def test_a_failed_task_says_why_and_is_retried_where_that_can_help(
+    look: Look, code: int | str | None, text: str | None, final: bool
+) -> None:
     task = look(state="fail", failCode=code, failMsg=text)
     with pytest.raises(RunwayTaskFailedError) as caught:
         task.result_url()
@@ -396,7 +410,9 @@ def test_a_failed_task_says_why_and_is_retried_where_that_can_help(look, code, t
         ("INSUFFICIENT_CREDITS", "insufficient credits"),
     ],
 )
-def test_a_task_that_failed_for_want_of_credits_says_so_and_is_not_retried(look, code, text):
+def test_a_task_that_failed_for_want_of_credits_says_so_and_is_not_retried(
+    look: Look, code: int | str | None, text: str | None
+) -> None:
     with pytest.raises(RunwayTaskFailedError, match=r"top the account up.*abc123") as caught:
         look(state="fail", failCode=code, failMsg=text).result_url()
     assert isinstance(caught.value, RunwayCreditsError)
@@ -417,26 +433,28 @@ class TestCredits:
 
     @ALL
     @pytest.mark.parametrize(("credits", "read"), GIVEN)
-    def test_a_success_cost_them(self, look, credits, read):
+    def test_a_success_cost_them(self, look: Look, credits: Any, read: float | None) -> None:
         task = look(successFlag=1, creditsConsumed=credits)
         assert (task.credits_consumed, task.credits_reserved) == (read, None)
 
     @ALL
     @pytest.mark.parametrize(("credits", "read"), GIVEN)
     @pytest.mark.parametrize("state", ["waiting", "generating", "fail"])
-    def test_before_that_and_after_a_failure_they_are_reserved(self, look, state, credits, read):
+    def test_before_that_and_after_a_failure_they_are_reserved(
+        self, look: Look, state: str, credits: Any, read: float | None
+    ) -> None:
         flag = 3 if state == "fail" else 0
         task = look(state=state, successFlag=flag, creditsConsumed=credits)
         assert (task.credits_consumed, task.credits_reserved) == (None, read)
 
     @BOTH
-    def test_a_failure_does_not_call_them_spent(self, look):
+    def test_a_failure_does_not_call_them_spent(self, look: Look) -> None:
         with pytest.raises(RunwayTaskFailedError, match="30 credits were reserved") as caught:
             look(state="fail", creditsConsumed="30").result_url()
         assert "spent" not in str(caught.value)
 
     @pytest.mark.parametrize("credits", [0, 0.0, None, MISSING])
-    def test_a_failure_for_which_nothing_is_said_to_be_reserved_leaves_it_open(self, credits):
+    def test_a_failure_for_which_nothing_is_said_to_be_reserved_leaves_it_open(self, credits: Any) -> None:
         with pytest.raises(RunwayTaskFailedError, match="says whether credits were kept") as caught:
             market(state="fail", creditsConsumed=credits).result_url()
         assert "reserved" not in str(caught.value)
@@ -461,17 +479,17 @@ class TestPlainData:
     )
 
     @pytest.mark.parametrize("task", [COMPLETE, RunwayTask("a", "runway", TaskState.WAITING)])
-    def test_a_task_comes_back_from_json_unchanged(self, task):
+    def test_a_task_comes_back_from_json_unchanged(self, task: RunwayTask) -> None:
         assert RunwayTask.from_dict(json.loads(json.dumps(task.to_dict()))) == task
 
-    def test_what_a_later_version_added_is_left_out(self):
+    def test_what_a_later_version_added_is_left_out(self) -> None:
         assert RunwayTask.from_dict({**self.COMPLETE.to_dict(), "resolution": "720p"}) == self.COMPLETE
 
-    def test_what_an_earlier_version_called_spent_though_the_task_failed_is_reserved(self):
+    def test_what_an_earlier_version_called_spent_though_the_task_failed_is_reserved(self) -> None:
         earlier = {"task_id": "a", "model": "runway", "state": "failed", "credits_consumed": 12.5}
         assert RunwayTask.from_dict(earlier).credits_reserved == 12.5
 
-    def test_what_an_earlier_version_did_not_know_has_its_default(self):
+    def test_what_an_earlier_version_did_not_know_has_its_default(self) -> None:
         assert RunwayTask.from_dict({"task_id": "a", "model": "runway", "state": "success"}) == RunwayTask(
             "a", "runway", TaskState.SUCCESS
         )
