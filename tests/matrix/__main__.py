@@ -15,7 +15,17 @@ from dataclasses import asdict
 
 from tests.harness.documents import write_between
 from tests.matrix.cells import COLUMNS, Cell, all_cells, interpreter
-from tests.matrix.checks import ALONE, CHECKS, FOLDER, INSTALL, Outcome, failures, fingerprint, try_it
+from tests.matrix.checks import (
+    ALONE,
+    CHECKS,
+    FOLDER,
+    INSTALL,
+    Outcome,
+    checks_of,
+    failures,
+    fingerprint,
+    try_it,
+)
 from tests.matrix.table import table
 from tests.pins.renew import RELEASES, REPOSITORY
 
@@ -31,6 +41,8 @@ def main() -> int:
     for cell in all_cells():
         todo = _todo(cell, asked, noted) if interpreter(cell.python) else []
         checks = [INSTALL, *todo] if todo else []
+        for check in todo:
+            noted.get(cell.name, {}).pop(check, None)
         for check in checks:
             if time.monotonic() > ends:
                 break
@@ -47,30 +59,35 @@ def main() -> int:
             shutil.rmtree(FOLDER / cell.name, ignore_errors=True)
     text = table(noted)
     print(text)
-    if asked.write_docs:
-        for page in ("README.md", "docs/versions.md"):
-            write_between(REPOSITORY / page, "matrix", text)
     failed = [f"{name} {check}" for name, found in noted.items() for check in failures(found)]
     for name in failed:
         print(f"FAILED: {name}; see .matrix/{name.replace(' ', '-')}.log", file=sys.stderr)
-    return 1 if failed else 0
+    left_out = [f"{cell.name} {check}" for cell in _to_be_tried() for check in _todo(cell, asked, noted)]
+    for name in left_out:
+        print(f"NOT RUN: {name}", file=sys.stderr)
+    if asked.write_docs and not failed and not left_out:
+        for page in ("README.md", "docs/versions.md"):
+            write_between(REPOSITORY / page, "matrix", text)
+    return 1 if failed or left_out else 0
+
+
+def _to_be_tried() -> list[Cell]:
+    """Return the environments of the Pythons that are here, and all of an Airflow that none of them runs."""
+    here = [cell for cell in all_cells() if interpreter(cell.python)]
+    served = {cell.airflow for cell in here}
+    return [cell for cell in all_cells() if cell in here or cell.airflow not in served]
 
 
 def _todo(cell: Cell, asked: argparse.Namespace, noted: dict[str, dict[str, Outcome]]) -> list[str]:
-    """Return the checks of a cell that were asked for and not made yet."""
+    """Return the checks of a cell that were asked for and are not done: not made yet, or failed."""
     if not (cell.airflow in asked.airflow and cell.column in asked.column):
         return []
     if asked.python not in (None, cell.python):
         return []
-    done = noted.get(cell.name, {})
-    fit = [check for check in asked.check if check != "system" or _is_shown_running(cell)]
-    return [check for check in CHECKS if check in fit and check not in done]
-
-
-def _is_shown_running(cell: Cell) -> bool:
-    """Whether a whole Airflow is started there: with the first Python of each row of environments."""
-    alike = [other for other in all_cells() if (other.airflow, other.column) == (cell.airflow, cell.column)]
-    return cell == next(other for other in alike if interpreter(other.python))
+    found = noted.get(cell.name, {})
+    failed = failures(found)
+    done = [check for check in found if check not in failed]
+    return [check for check in checks_of(cell) if check in asked.check and check not in done]
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,7 +99,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing new after so many")
     parser.add_argument("--keep", action="store_true", help="leave the environments; each is 0.7 GB")
     parser.add_argument(
-        "--write-docs", action="store_true", help="write the table into the README and docs/versions.md"
+        "--write-docs",
+        action="store_true",
+        help="write the table into the README and docs/versions.md, if all of it was run and passed",
     )
     return parser.parse_args()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.matrix.cells import Cell, interpreter
+from tests.matrix.cells import Cell, all_cells, interpreter
 from tests.pins.renew import REPOSITORY
 
 FOLDER = REPOSITORY / ".matrix"
@@ -26,6 +26,8 @@ _TESTS = {
 #: By name, in the order in which they are made, after the installation.
 CHECKS = ("pip check", *_TESTS)
 INSTALL = "install"
+#: Set while the table is being made, which therefore may not be looked at yet.
+RUNNING = "RUNWAY_TEST_MATRIX"
 #: What is tried after a failure in a running Airflow: whether that runs a task of its own.
 ALONE = "alone"
 #: What the table counts as tests.
@@ -45,6 +47,19 @@ class Outcome:
     good: bool
     passed: int
     said: str
+
+
+def checks_of(cell: Cell) -> list[str]:
+    """
+    Return the checks that are made in an environment.
+
+    A whole Airflow is started with the first Python of each Airflow and day that this machine has.
+
+    :param cell: The environment.
+    """
+    alike = [other for other in all_cells() if (other.airflow, other.column) == (cell.airflow, cell.column)]
+    is_first = cell == next((other for other in alike if interpreter(other.python)), None)
+    return [check for check in CHECKS if check != "system" or is_first]
 
 
 def try_it(check: str, cell: Cell) -> Outcome:
@@ -78,7 +93,9 @@ def try_it(check: str, cell: Cell) -> Outcome:
             check=False,
         ).returncode
     lines = log.read_text(errors="replace").strip().splitlines()
-    return Outcome(code == 0, passed_in(lines), lines[-1] if lines else "")
+    passed = passed_in(lines)
+    # Where all tests are skipped, nothing was tried.
+    return Outcome(code == 0 and (passed > 0 or check not in _TESTS), passed, lines[-1] if lines else "")
 
 
 def failures(found: Mapping[str, Outcome]) -> list[str]:
@@ -119,12 +136,21 @@ def _clean_environment(environment: Path) -> dict[str, str]:
     }
     loopback = ["localhost", "127.0.0.1", "::1"]
     proxied = ",".join(filter(None, [kept.get("no_proxy") or kept.get("NO_PROXY"), *loopback]))
-    home = {"AIRFLOW_HOME": str(environment / "airflow-home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    home = {
+        "AIRFLOW_HOME": str(environment / "airflow-home"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        RUNNING: "1",
+    }
     return {**kept, **home, "no_proxy": proxied, "NO_PROXY": proxied}
 
 
 def fingerprint() -> str:
-    """Return what the outcomes are of: the package and its tests, as they are now."""
+    """
+    Return what the outcomes are of: the package, its tests and examples, as they are now.
+
+    The documentation is no part of it, since the table is written into it; its snippets are tried with the
+    newest Airflow at each change.
+    """
     paths = ["airflow_provider_runway", "tests", "example_dags", "pyproject.toml"]
     trees = [_git("rev-parse", f"HEAD:{path}") for path in paths]
     changed = _git("status", "--porcelain", "--", *paths)

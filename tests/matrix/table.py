@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.matrix.cells import COLUMNS, Cell, all_cells, interpreter
-from tests.matrix.checks import COUNTED, Outcome, failures, is_dead
+from tests.matrix.checks import COUNTED, INSTALL, Outcome, checks_of, failures, is_dead
 
 _HEAD = {"released": "with the packages of its release's day", "today": "with today's packages"}
 #: How checks are called that count no tests.
@@ -34,9 +34,11 @@ def _said(cell: Cell, noted: Mapping[str, Mapping[str, Outcome]]) -> str:
     found = noted.get(cell.name, {})
     if failed := failures(found):
         return f"**fails**: {', '.join(failed)}"
-    if not found:
+    if not set(found) - {INSTALL}:
         return "not run" if interpreter(cell.python) else "not run: no such Python there"
     said = [f"{found[check].passed:,} {check}" for check in COUNTED if check in found]
     said += [name for check, name in _NAMES.items() if check in found and found[check].good]
     dead = "; this Airflow runs no task with them, not even one of its own" if is_dead(found) else ""
-    return f"passed: {', '.join(said)}{dead}"
+    left = [check for check in checks_of(cell) if check not in found]
+    missing = f"; not run: {', '.join(left)}" if left else ""
+    return f"passed: {', '.join(said)}{dead}{missing}"
