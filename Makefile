@@ -112,7 +112,7 @@ format: venv ## put the code into the style
 check-wheel: venv venv-release ## build wheel and sdist, check both, and use the wheel beside Airflow 2.11 and 3.3 alone
 	@.venv/bin/python -m tests.wheel $(FLAGS)
 
-release: venv ## make a release of VERSION=0.2.0 up to, and without, its upload; FLAGS=--dry-run
+release: venv venv-release ## make a release of VERSION=0.2.0 up to, and without, its upload; FLAGS=--dry-run
 	@.venv/bin/python -m tests.wheel.release $(VERSION) $(FLAGS)
 
 docs: venv-docs ## build the documentation's site into docs/_build/html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import importlib.metadata
 import re
 import tarfile
 import zipfile
@@ -41,6 +42,7 @@ def test_the_wheel_has_the_package_and_nothing_else(built: tuple[Path, Path]) ->
         names = wheel.namelist()
         metadata = wheel.read(f"airflow_provider_runway-{VERSION}.dist-info/METADATA").decode()
         points = wheel.read(f"airflow_provider_runway-{VERSION}.dist-info/entry_points.txt").decode()
+        made_by = wheel.read(f"airflow_provider_runway-{VERSION}.dist-info/WHEEL").decode()
     inside = {name.split("/")[0] for name in names}
     assert inside == {"airflow_provider_runway", f"airflow_provider_runway-{VERSION}.dist-info"}
     package = REPOSITORY / "airflow_provider_runway"
@@ -56,6 +58,11 @@ def test_the_wheel_has_the_package_and_nothing_else(built: tuple[Path, Path]) ->
     assert f"Version: {VERSION}\n" in metadata
     assert "License-Expression: Apache-2.0\n" in metadata
     assert "apache_airflow_provider" in points
+    # Newer ones are refused by indexes and tools of last year.
+    assert "Metadata-Version: 2.4\n" in metadata
+    (pinned,) = re.findall(r'"hatchling==([\d.]+)"', (REPOSITORY / "pyproject.toml").read_text())
+    if importlib.metadata.version("hatchling") == pinned:
+        assert f"Generator: hatchling {pinned}\n" in made_by
 
 
 def test_the_source_has_what_its_tests_need(built: tuple[Path, Path]) -> None:

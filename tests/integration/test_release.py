@@ -96,6 +96,33 @@ def test_a_dry_run_changes_nothing(repository: Path, capfd: pytest.CaptureFixtur
     assert f"NOT CHECKED: {', '.join(CHECKS)}" in said
 
 
+def test_what_uploads_is_made_together_with_a_release() -> None:
+    environment = releasing.TWINE.partition("/")[0]
+    rule = next(
+        line for line in (REPOSITORY / "Makefile").read_text().splitlines() if line.startswith("release:")
+    )
+    assert environment.removeprefix(".") in rule.partition("##")[0].split()
+
+
+def test_what_a_person_has_to_do_before_the_upload_is_said(
+    repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = repository / "pyproject.toml"
+    without = project.read_text()
+    urls = 'Source = "https://example.com/code"\nIssues = "https://example.com/code/issues"\n'
+    page = repository / "docs" / "install.md"
+    for metadata, text, said in (
+        (without, "No version is on a package index yet.", True),
+        (without.replace("[project.urls]\n", f"[project.urls]\n{urls}"), "pip install it.", False),
+    ):
+        project.write_text(metadata)
+        page.write_text(text)
+        releasing._remind(repository)
+        printed = capfd.readouterr().out
+        assert ("[project.urls] has no Source" in printed) == said
+        assert ("docs/install.md says" in printed) == said
+
+
 def test_what_fails_a_check_changes_nothing(repository: Path) -> None:
     before = state(repository)
 

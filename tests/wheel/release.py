@@ -18,10 +18,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from tests.harness.processes import REPOSITORY, clean_environment
+from tests.matrix.cells import interpreter
 from tests.wheel.build import sha256
 
 #: What must pass in the clone, each a command of the Makefile. The other tests are those of each change.
-CHECKS = ("lint", "docs", "test", "check-wheel")
+CHECKS = ("lint", "docs", "test", "coverage", "check-wheel")
+#: What uploads; ``make venv-release`` makes it.
+TWINE = ".venv-release/bin/python -m twine"
 _VERSION_FILE = "airflow_provider_runway/__init__.py"
 _VERSION_LINE = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 _UNRELEASED = re.compile(r"^## Unreleased\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -95,14 +98,30 @@ def release(
         print("Of each change, not of a release: `.ci/run`. By hand: `make test-matrix`, `make chaos`.")
         if dry_run:
             print("This was a dry run: nothing has changed here.")
+            _remind(repository)
             return
         _take(clone, version, repository)
     names = " ".join(f"dist/{file.name}" for file in built)
     print(
         f"This clone has the commit, the tag v{version} and dist/. Nothing is published yet. To do that:\n"
         f"    git push origin main v{version}\n"
-        f"    .venv-release/bin/python -m twine upload {names}"
+        f"    {TWINE} upload {names}"
     )
+    _remind(repository)
+
+
+def _remind(repository: Path) -> None:
+    """Say what a person has to do before the upload, as long as it is not done."""
+    told = (repository / "pyproject.toml").read_text()
+    todo = [f"[project.urls] has no {name}." for name in ("Source", "Issues") if f"\n{name} = " not in told]
+    installed_from_a_clone = "No version is on a package index yet"
+    todo += [
+        f"docs/{page.name} says: {installed_from_a_clone!r}."
+        for page in sorted((repository / "docs").glob("*.md"))
+        if installed_from_a_clone in page.read_text()
+    ]
+    if todo:
+        print("\nBefore the upload:\n" + "\n".join(f"    {line}" for line in todo))
 
 
 def _refuse(version: str, repository: Path) -> None:
@@ -121,6 +140,8 @@ def _refuse(version: str, repository: Path) -> None:
         allowed = [f"{major}.{minor}.{patch + 1}", f"{major}.{minor + 1}.0", f"{major + 1}.0.0"]
     if version not in allowed:
         raise ReleaseError(f"{version} cannot be the next version; {', '.join(allowed)} can.")
+    if not any(interpreter(python) for python in ("3.10", "3.11", "3.12")):
+        raise ReleaseError("`make check-wheel` needs Python 3.10, 3.11 or 3.12, for Airflow 2.11.")
     changes = _UNRELEASED.search((repository / "CHANGELOG.md").read_text())
     if not changes or not changes[1].strip():
         raise ReleaseError(
