@@ -42,6 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What a user's test needs of it runs the schedule as fast as the simulator.
     "simulator": {"waiting"},
 }
+#: What tells which Airflow runs.
+VERSIONS = ("airflow.__version__", "airflow.version", "airflow.providers.common")
 DOING_IO = {
     "aiohttp",
     "airflow",
@@ -137,10 +139,45 @@ def test_what_is_pure_imports_no_airflow_and_no_http_library(module: str) -> Non
     assert not forbidden(imported_names(MODULES[module].read_text(encoding="utf-8")))
 
 
+def asking(source: str) -> set[str]:
+    """Return where a module asks which Airflow runs, by its version or by trying an import."""
+    tree = ast.parse(source)
+    found = {name for name in imported_names(source) if name.startswith(VERSIONS)}
+    for node in ast.walk(tree):
+        text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Call | ast.Try) else ""
+        if isinstance(node, ast.Attribute) and text in VERSIONS:
+            found.add(text)
+        elif isinstance(node, ast.Call) and "version" in ast.unparse(node.func) and "apache-airflow" in text:
+            found.add(text)
+        elif isinstance(node, ast.Try):
+            caught = {ast.unparse(handler.type) for handler in node.handlers if handler.type}
+            tried = "\n".join(map(ast.unparse, node.body))
+            if any("ImportError" in name or "ModuleNotFound" in name for name in caught):
+                found |= {name for name in imported_names(tried) if name.partition(".")[0] == "airflow"}
+    return found
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if module != f"{NAME}.compat"])
 def test_only_compat_asks_which_airflow_runs(module: str) -> None:
-    source = MODULES[module].read_text(encoding="utf-8")
-    asking = ("airflow.__version__", "airflow.version", "airflow.providers.common")
-    assert not {name for name in imported_names(source) if name.startswith(asking)}
-    tried = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Try)]
-    assert not [text for text in tried if "ImportError" in text and "from airflow." in text]
+    assert asking(MODULES[module].read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from airflow import __version__",
+        "import airflow\nif airflow.__version__ < '3': pass",
+        "from airflow.version import version",
+        "import importlib.metadata\nimportlib.metadata.version('apache-airflow')",
+        "from importlib.metadata import version\nversion('apache-airflow-core')",
+        "try:\n    import airflow.sdk.nothing\nexcept ImportError:\n    pass",
+        "def f():\n    try:\n        from airflow.sdk import DAG\n    except (ModuleNotFoundError, OSError): pass",
+    ],
+)
+def test_whoever_asks_would_be_found(source: str) -> None:
+    assert asking(source)
+
+
+def test_what_asks_nobody_is_left_alone() -> None:
+    assert not asking("try:\n    import av\nexcept ImportError:\n    from airflow.sdk import DAG")
+    assert not asking("import importlib.metadata\nimportlib.metadata.version('aiohttp')")
