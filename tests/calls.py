@@ -53,6 +53,7 @@ class Calls:
     """
 
     def __init__(self, modules: dict[str, str]) -> None:
+        self.modules = modules
         self.code: dict[str, Code] = {}
         self._bases: dict[str, list[str]] = {}
         self._aliases: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,11 @@ class Snippet:
 def snippets(language: str) -> list[Snippet]:
     """Return the snippets of a language on all pages."""
     return [
-        Snippet(page, text[: match.start()].count("\n") + 1, match[1], match[2])
+        Snippet(page, text[: match.start()].count("\n") + 1, match[2], textwrap.dedent(match[3]))
         for page, text in PAGES.items()
-        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-        if match[1] == language
+        # One in a list is indented.
+        for match in re.finditer(r"^( *)```(\w+)\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE)
+        if match[2] == language
     ]
 
 
@@ -61,4 +63,4 @@ def table(page: str, heading: str) -> dict[str, list[str]]:
 
 def without_code(text: str) -> str:
     """Return a page's text without its fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.DOTALL | re.MULTILINE)

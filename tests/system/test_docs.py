@@ -229,7 +229,7 @@ COMMANDS = {
     "pip install .": "not run: `make` installs the package in the same way before any test",
     "pip wheel . --no-deps": "not run: the tests of the distributions build the same wheel",
     'PYTHON_VERSION="$(python -c': "not run: a test of the pages sees what pip is asked for",
-    "curl https://airflow.example.com": "not run: a test of the pages asks the receiver",
+    "curl -X POST https://airflow.example.com": "not run: a test of the pages asks the receiver",
     "airflow providers list": "run",
     "airflow connections add": "run, then read the connection",
     "AIRFLOW__CORE__TEST_CONNECTION=Enabled airflow connections test": "run with a simulator",

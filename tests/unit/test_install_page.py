@@ -29,6 +29,7 @@ PINNED = [
     for pins in (REPOSITORY / "tests" / "pins").glob("airflow-*.txt")
     for version in re.findall(r"^apache-airflow==(\S+)$", pins.read_text(encoding="utf-8"), re.MULTILINE)
 ]
+TEXTS = [snippet.source.strip() for snippet in snippets("text") if snippet.page == PAGE]
 #: What stands in for pip where a page's command is run: it says what it was asked for.
 PIP = "#!/bin/sh\nprintf '%s\\n' \"$@\"\n"
 
@@ -49,20 +50,34 @@ def test_every_airflow_that_a_page_installs_is_one_that_is_tested() -> None:
 
 @pytest.mark.parametrize("snippet", snippets("dockerfile"), ids=lambda snippet: snippet.name)
 def test_the_image_adds_the_wheel_and_keeps_its_airflow(snippet: Snippet, pip: dict[str, str]) -> None:
-    steps = dict(line.split(" ", 1) for line in snippet.source.splitlines())
-    assert list(steps) == ["FROM", "COPY", "RUN"]
+    steps = dict(line.split(" ", 1) for line in snippet.source.replace("VERSION-", "*-").splitlines())
+    base = steps.pop("FROM", None)
+    assert list(steps) == ["COPY", "RUN"]
     wheel, folder = steps["COPY"].split()
-    assert fnmatch(f"dist/airflow_provider_runway-{__version__}-py3-none-any.whl", wheel)
+    assert fnmatch(f"airflow_provider_runway-{__version__}-py3-none-any.whl", Path(wheel).name)
+    version = base.partition(":")[2] if base else ""
     ended = subprocess.run(
         ["sh", "-ec", steps["RUN"]],
-        env={**pip, "AIRFLOW_VERSION": steps["FROM"].partition(":")[2]},
+        env={**pip, "AIRFLOW_VERSION": version},
         capture_output=True,
         text=True,
         check=True,
     )
-    asked = ended.stdout.splitlines()
-    assert asked[0] == "install"
-    assert asked[-2:] == [f"apache-airflow=={steps['FROM'].partition(':')[2]}", folder + Path(wheel).name]
+    asked = [word for word in ended.stdout.splitlines() if not word.startswith("--")]
+    # Where the image's Airflow is nobody's here to name, the wheel alone changes none of its packages.
+    airflow = [f"apache-airflow=={version}"] if base else []
+    assert asked == ["install", *airflow, folder + Path(wheel).name]
+
+
+def test_the_requirements_name_the_wheel_and_what_the_package_knows() -> None:
+    (lines,) = [text for text in TEXTS if text.startswith("--constraint")]
+    constraint, wheel, extra = lines.splitlines()
+    assert constraint.startswith(
+        '--constraint "https://raw.githubusercontent.com/apache/airflow/constraints-'
+    )
+    name = Path(wheel).name.replace("VERSION", __version__)
+    assert name == f"airflow_provider_runway-{__version__}-py3-none-any.whl"
+    assert extra in PAGES["docs/storing.md"]
 
 
 def test_the_command_for_constraints_asks_for_this_python_and_keeps_airflow(pip: dict[str, str]) -> None:
@@ -102,8 +117,8 @@ def test_the_options_that_the_page_about_installing_names_exist() -> None:
 def test_the_receiver_answers_what_the_page_about_installing_shows() -> None:
     from airflow_provider_runway.plugins.receiver import Receiver
 
-    (asked,) = re.findall(r"^curl https://airflow\.example\.com(\S+)$", PAGES[PAGE], re.MULTILINE)
-    (said,) = [snippet.source.strip() for snippet in snippets("text") if snippet.page == PAGE]
+    (asked,) = re.findall(r"^curl -X POST https://airflow\.example\.com(\S+)$", PAGES[PAGE], re.MULTILINE)
+    (said,) = [text for text in TEXTS if text.startswith("{")]
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -112,7 +127,7 @@ def test_the_receiver_answers_what_the_page_about_installing_shows() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
-    scope = {"type": "http", "method": "GET", "root_path": PREFIX, "path": asked, "headers": []}
+    scope = {"type": "http", "method": "POST", "root_path": PREFIX, "path": asked, "headers": []}
     asyncio.run(Receiver()(scope, receive, send))
     assert asked == f"{PREFIX}/"
     assert [message.get("status", message.get("body")) for message in sent] == [404, said.encode()]

@@ -144,16 +144,16 @@ def asking(source: str) -> set[str]:
     tree = ast.parse(source)
     found = {name for name in imported_names(source) if name.startswith(VERSIONS)}
     for node in ast.walk(tree):
-        text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Call | ast.Try) else ""
-        if isinstance(node, ast.Attribute) and text in VERSIONS:
-            found.add(text)
-        elif isinstance(node, ast.Call) and "version" in ast.unparse(node.func) and "apache-airflow" in text:
-            found.add(text)
+        if isinstance(node, ast.Attribute):
+            found |= {ast.unparse(node)} & set(VERSIONS)
+        elif isinstance(node, ast.Call):
+            called, given = ast.unparse(node.func), ", ".join(map(ast.unparse, node.args))
+            found |= {called} if "version" in called and "apache-airflow" in given else set()
         elif isinstance(node, ast.Try):
-            caught = {ast.unparse(handler.type) for handler in node.handlers if handler.type}
-            tried = "\n".join(map(ast.unparse, node.body))
-            if any("ImportError" in name or "ModuleNotFound" in name for name in caught):
-                found |= {name for name in imported_names(tried) if name.partition(".")[0] == "airflow"}
+            caught = " ".join(ast.unparse(handler.type) for handler in node.handlers if handler.type)
+            if "ImportError" in caught or "ModuleNotFoundError" in caught:
+                tried = imported_names("\n".join(map(ast.unparse, node.body)))
+                found |= {name for name in tried if name.partition(".")[0] == "airflow"}
     return found
 
 
@@ -171,7 +171,7 @@ def test_only_compat_asks_which_airflow_runs(module: str) -> None:
         "import importlib.metadata\nimportlib.metadata.version('apache-airflow')",
         "from importlib.metadata import version\nversion('apache-airflow-core')",
         "try:\n    import airflow.sdk.nothing\nexcept ImportError:\n    pass",
-        "def f():\n    try:\n        from airflow.sdk import DAG\n    except (ModuleNotFoundError, OSError): pass",
+        "def f():\n  try:\n    from airflow import DAG\n  except (ModuleNotFoundError, OSError): pass",
     ],
 )
 def test_whoever_asks_would_be_found(source: str) -> None:

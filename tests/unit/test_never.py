@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import airflow_provider_runway
-from tests.calls import MODULE, Call, Calls, Code
+from tests.calls import MODULE, Call, Calls, Code, Function
 
 NAME = "airflow_provider_runway"
 PACKAGE = Path(airflow_provider_runway.__file__).parent
@@ -23,15 +23,16 @@ CALLS = Calls.of(PACKAGE)
 LOOK_UPS = (
     *("BaseHook.get_connection", "Connection.get", "Variable.get"),
     *("create_session", "ObjectStoragePath", "RunwayHook", "RunwayAsyncHook"),
-    *("requests.", "aiohttp.ClientSession", "urlopen", "socket.create_connection", "socket.getaddrinfo"),
-    "socket.gethostbyname",
+    *("requests.", "aiohttp.ClientSession", "urlopen", "urllib3.", "http.client.", "httpx.", "fsspec."),
+    *("socket.create_connection", "socket.getaddrinfo", "socket.gethostbyname", "socket.socket"),
 )
 #: The setting that Airflow's own operators read, too, for the default of an argument.
 READ_WHILE_PARSING = {"'operators', 'default_deferrable', False"}
 #: What blocks the event loop for as long as a disk, a network or a clock likes.
 BLOCKING = (
     *("time.sleep", "open", "read_text", "read_bytes", "write_text", "write_bytes", "urlopen"),
-    *("requests.", "subprocess.", "create_session", "BaseHook.get_connection", "Variable.get"),
+    *("requests.", "urllib3.", "http.client.", "httpx.", "fsspec.", "socket.socket"),
+    *("subprocess.", "create_session", "BaseHook.get_connection", "Variable.get"),
     *("socket.create_connection", "socket.getaddrinfo", "socket.gethostbyname", "ssl.create_default_context"),
     *("os.replace", "os.link", "os.scandir", "os.listdir", "os.unlink", "shutil.", "ObjectStoragePath"),
 )
@@ -62,14 +63,51 @@ def blocks(call: Call) -> bool:
     return is_one_of(call.target, BLOCKING)
 
 
+def imported_at_once(source: str) -> set[str]:
+    """Return the dotted names that a module imports when it is itself imported."""
+    found, waiting = set(), list(ast.parse(source).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif not isinstance(node, Function) and not (
+            isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        ):
+            waiting += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt)]
+    return found
+
+
+def loaded_with(modules: dict[str, str], begin: set[str]) -> set[str]:
+    """Return the modules that are loaded with these, and with those that they import, and so on."""
+    waiting, found = list(begin), set[str]()
+    while waiting:
+        name = waiting.pop()
+        while name and name not in found:
+            if name in modules:
+                found.add(name)
+                waiting += imported_at_once(modules[name])
+            # With a module comes the package that it is in.
+            name = name.rpartition(".")[0]
+    return found
+
+
 def parsed(calls: Calls, name: str = NAME) -> list[Code]:
     """Return what runs while a DAG file is parsed: modules, and constructors of what stands in it."""
+    rooms = {
+        module for module in calls.modules if module.removeprefix(f"{name}.").split(".")[0] in IN_A_DAG_FILE
+    }
+    loaded = loaded_with(calls.modules, rooms)
     return [
         code
         for code in calls.code.values()
-        if code.name.removeprefix(f"{name}.").split(".")[0] in IN_A_DAG_FILE
-        and code.name.rpartition(".")[2]
-        in (MODULE, "__init__", "__post_init__", "__init_subclass__", "__set_name__")
+        if code.name.removesuffix(f".{MODULE}") in loaded
+        or (
+            code.name.removeprefix(f"{name}.").split(".")[0] in IN_A_DAG_FILE
+            and code.name.rpartition(".")[2]
+            in ("__init__", "__post_init__", "__init_subclass__", "__set_name__")
+        )
     ]
 
 
@@ -168,14 +206,37 @@ def load():
 def harmless():
     return load
 """,
+    "planted.operators.far_off": "from planted.submissions.stores import keep",
+    "planted.submissions.stores": """
+from planted.submissions import tokens
+def keep(): ...
+""",
+    "planted.submissions.tokens": """
+from airflow.sdk import Variable
+KEY = Variable.get("key")
+""",
+    "planted.operators.client": """
+import urllib3
+class Operator:
+    def __init__(self):
+        urllib3.PoolManager().request("GET", "https://kie.ai")
+""",
     "planted.operators.good": """
+from typing import TYPE_CHECKING
 from planted.hooks.settings import harmless
+if TYPE_CHECKING:
+    from planted.hooks.late import of_a_type
 from airflow_provider_runway.compat import conf
 class Operator:
     def __init__(self, deferrable=conf.getboolean("operators", "default_deferrable", fallback=False)):
         harmless()
     def execute(self, context):
-        return conf.get("runway", "video_roots")
+        from planted.hooks.late import at
+        return conf.get("runway", "video_roots"), at
+""",
+    "planted.hooks.late": """
+from airflow.sdk import Variable
+at = Variable.get("at")
 """,
 }
 
@@ -186,6 +247,7 @@ def test_a_look_up_while_parsing_would_be_found() -> None:
     assert {path.partition(" -> ")[0].removeprefix("planted.") for path in found} == {
         *("operators.near.<module>", "operators.default.<module>"),
         *("sensors.far.Sensor.__init__", "operators.base.Base.__init__"),
+        *("submissions.tokens.<module>", "operators.client.Operator.__init__"),
     }
 
 

@@ -20,6 +20,7 @@ from airflow_provider_runway.get_provider_info import get_provider_info
 from tests.pages import REPOSITORY
 from tests.versions import AIRFLOW
 
+NAME = airflow_provider_runway.__name__
 INFO = get_provider_info()
 CONNECTION: dict[str, Any] = INFO["connection-types"][0]
 
@@ -178,3 +179,12 @@ def test_every_guide_is_a_page_of_the_docs() -> None:
     for guide in integration["how-to-guide"]:
         assert guide.startswith(DOCS_URL)
         assert (REPOSITORY / "docs" / guide.removeprefix(DOCS_URL).replace(".html", ".md")).exists()
+
+
+def test_the_plugin_is_an_entry_point_and_is_not_named_here_too() -> None:
+    """Named in both places it would be loaded twice, which Airflow's UI shows as an import error."""
+    points = importlib.metadata.entry_points(group="airflow.plugins")
+    assert [point.value for point in points if point.value.startswith(f"{NAME}.")] == [
+        f"{NAME}.plugins.runway:RunwayPlugin"
+    ]
+    assert "plugins" not in INFO
