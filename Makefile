@@ -27,7 +27,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs tutorial pictures python-2.11 chaos chaos-short chaos-2.11 coverage mutation fuzz benchmark debian lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-celery venv-celery-2.11 venv-release clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs links tutorial pictures python-2.11 chaos chaos-short chaos-2.11 coverage mutation fuzz benchmark debian lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-celery venv-celery-2.11 venv-release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -81,11 +81,13 @@ chaos-short: $(CHAOS_VENV) ## a few minutes of the same
 chaos-2.11: venv-celery-2.11 ## the same with Airflow 2.11 and the CeleryExecutor: the notes on S3
 	@.venv-celery-2.11/bin/python -m tests.chaos --executor celery $(FLAGS)
 
-coverage: venv ## how much of the package the unit and integration tests run; under 95 % fails (ten minutes)
+coverage: venv ## how much of the package the unit and integration tests run; under 95 % of lines or branches fails
 	.venv/bin/python -m coverage erase
 	.venv/bin/python -m coverage run -m pytest tests/unit tests/integration $(FOUR_WORKERS) --quiet
 	.venv/bin/python -m coverage combine --quiet
 	.venv/bin/python -m coverage report
+	@.venv/bin/python -m coverage json --quiet -o .coverage.json
+	@.venv/bin/python -m tests.covered .coverage.json $(FLAGS)
 
 mutation: venv ## make mistakes in api/, waiting/ and submissions/, and count those that tests notice; FLAGS="--sample 300"
 	@.venv/bin/python -m tests.mutation $(FLAGS)
@@ -119,6 +121,10 @@ docs: venv-docs ## build the documentation's site into docs/_build/html
 	@AIRFLOW_HOME=$(CURDIR)/.venv-docs/airflow-home AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING \
 	    .venv-docs/bin/python -m sphinx -q -b html -E -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+links: venv-docs ## ask whether the addresses in the documentation are there (needs the internet)
+	@AIRFLOW_HOME=$(CURDIR)/.venv-docs/airflow-home AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING \
+	    .venv-docs/bin/python -m sphinx -q -b linkcheck -d docs/_build/doctrees docs docs/_build/links
 
 tutorial: venv ## follow the tutorial word by word in a fresh environment (four minutes; ports 8080 and 8089)
 	@.venv/bin/python -m tests.tutorial $(FLAGS)

@@ -24,6 +24,7 @@ from tests.matrix.checks import (
     checks_of,
     failures,
     fingerprint,
+    is_first,
     try_it,
 )
 from tests.matrix.table import table
@@ -82,7 +83,7 @@ def _todo(cell: Cell, asked: argparse.Namespace, noted: dict[str, dict[str, Outc
     """Return the checks of a cell that were asked for and are not done: not made yet, or failed."""
     if not (cell.airflow in asked.airflow and cell.column in asked.column):
         return []
-    if asked.python not in (None, cell.python):
+    if asked.python not in (None, cell.python) or (asked.first_python and not is_first(cell)):
         return []
     found = noted.get(cell.name, {})
     failed = failures(found)
@@ -94,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("--airflow", nargs="+", choices=RELEASES, default=list(RELEASES), help="only these")
     parser.add_argument("--python", metavar="3.12", help="only this one")
+    parser.add_argument("--first-python", action="store_true", help="only the lowest that is here for each")
     parser.add_argument("--column", nargs="+", choices=COLUMNS, default=list(COLUMNS), help="only these days")
     parser.add_argument("--check", nargs="+", choices=CHECKS, default=list(CHECKS), help="only these")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing new after so many")

@@ -57,9 +57,17 @@ def checks_of(cell: Cell) -> list[str]:
 
     :param cell: The environment.
     """
+    return [check for check in CHECKS if check != "system" or is_first(cell)]
+
+
+def is_first(cell: Cell) -> bool:
+    """
+    Return whether an environment is that of the lowest Python here for its Airflow.
+
+    :param cell: The environment.
+    """
     alike = [other for other in all_cells() if (other.airflow, other.column) == (cell.airflow, cell.column)]
-    is_first = cell == next((other for other in alike if interpreter(other.python)), None)
-    return [check for check in CHECKS if check != "system" or is_first]
+    return cell == next((other for other in alike if interpreter(other.python)), None)
 
 
 def try_it(check: str, cell: Cell) -> Outcome:

@@ -23,6 +23,7 @@ from types import CodeType
 
 import pytest
 
+from tests.harness.documents import write_between
 from tests.mutation.mistakes import Mistake, mistakes_in
 
 HERE = Path(__file__).parent
@@ -90,6 +91,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="those with this in their description")
     parser.add_argument("--stages", type=int, default=3, help="1: the quick tests alone (3)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write the table into docs/testing.md"
+    )
     chosen = parser.parse_args()
     for stages in TESTS.values():
         del stages[chosen.stages :]
@@ -108,7 +112,14 @@ def main() -> int:
     unnoticed = try_all(mistakes, chosen.jobs, endless)
     for mistake in endless:
         print(f"Noticed because the tests went on for ever: {mistake.key}")
-    return report(mistakes, unnoticed, of_all, time.monotonic() - began, is_whole=of_all == len(mistakes))
+    is_whole = of_all == len(mistakes) and not chosen.folders
+    code = report(mistakes, unnoticed, of_all, time.monotonic() - began, is_whole=is_whole)
+    if chosen.write_docs:
+        which = "All" if is_whole else f"{len(mistakes):,}, chosen by chance,"
+        said = f"{which} of {of_all:,} mistakes were tried."
+        text = "\n".join((said, "", *rows(mistakes, unnoticed)))
+        write_between(REPOSITORY / "docs" / "testing.md", "mutation", text)
+    return code
 
 
 def all_in(folder: str) -> list[Mistake]:
@@ -209,15 +220,7 @@ def report(
 ) -> int:
     """Print the table and what nobody has noticed and nobody has explained; return the exit code."""
     explained = known()
-    tried = Counter(mistake.module for mistake in mistakes)
-    equal = Counter(mistake.module for mistake in unnoticed if mistake.key in explained)
-    missed = Counter(mistake.module for mistake in unnoticed if mistake.key not in explained)
-    print(
-        "\n| module | mistakes | noticed | change nothing | missed | share |\n|---|---:|---:|---:|---:|---:|"
-    )
-    for module in tried:
-        print(row(module, tried[module], equal[module], missed[module]))
-    print(row("**all**", tried.total(), equal.total(), missed.total()))
+    print("", *rows(mistakes, unnoticed), sep="\n")
     print(f"\n{len(mistakes)} of {of_all} mistakes in {seconds / 60:.0f} min.")
     new = sorted(mistake.key for mistake in unnoticed if mistake.key not in explained)
     for key in new:
@@ -226,6 +229,20 @@ def report(
     for key in sorted(gone):
         print(f"In unnoticed.txt, but noticed or not there any more: {key}")
     return 1 if new or gone else 0
+
+
+def rows(mistakes: list[Mistake], unnoticed: list[Mistake]) -> list[str]:
+    """Return the lines of the table: how many mistakes of each module were noticed."""
+    explained = known()
+    tried = Counter(mistake.module for mistake in mistakes)
+    equal = Counter(mistake.module for mistake in unnoticed if mistake.key in explained)
+    missed = Counter(mistake.module for mistake in unnoticed if mistake.key not in explained)
+    return [
+        "| module | mistakes | noticed | change nothing | missed | share |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(row(module, tried[module], equal[module], missed[module]) for module in tried),
+        row("**all**", tried.total(), equal.total(), missed.total()),
+    ]
 
 
 def row(name: str, tried: int, equal: int, missed: int) -> str:
