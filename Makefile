@@ -100,7 +100,7 @@ benchmark: venv-benchmark ## this package beside other providers (an hour); FLAG
 
 debian: ## install what some tests need beside Python from Debian's packages (as root)
 	DEBIAN_FRONTEND=noninteractive sh -c 'apt-get -qq update && \
-	    apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core postgresql redis-server >/dev/null'
+	    apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core nginx-light postgresql redis-server >/dev/null'
 
 lint: venv ## style and types
 	.venv/bin/ruff check .
