@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from airflow_provider_runway.api import dedicated, market, values
-from airflow_provider_runway.api.envelope import read_envelope
+from airflow_provider_runway.api.envelope import Call, read_envelope
 from airflow_provider_runway.api.requests import RunwayRequest, check_task_id
 from airflow_provider_runway.api.tasks import RunwayTask
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
+    RunwayRequestError,
     RunwayTaskNotFoundError,
     RunwayUnreadableAnswerError,
     RunwayValidationError,
@@ -51,12 +52,12 @@ class Search:
 
     def __init__(self, api: str, found_in: str | None = None) -> None:
         self._apis = (found_in,) if found_in else (api, *(other for other in DIALECTS if other != api))
-        self._error: RunwayError | None = None
+        self._errors: list[RunwayError] = []
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the generations to ask, for as long as the ones before do not know the task."""
+        """Yield the generations to ask, for as long as the ones before do not know the task, or are gone."""
         for api in self._apis:
-            if self._error is None or isinstance(self._error, RunwayTaskNotFoundError):
+            if all(isinstance(error, RunwayTaskNotFoundError) or _is_gone(error) for error in self._errors):
                 yield api
 
     def failed(self, error: RunwayError) -> None:
@@ -65,14 +66,27 @@ class Search:
 
         :param error: Why the generation that was yielded last gave no task.
         """
-        # That the other one is out of order says nothing of the task; that it is not there, or does not like
-        # the request, leaves what the first one said.
-        if self._error is None or error.repeat_lookup:
-            self._error = error
+        self._errors.append(error)
 
     def result(self) -> RunwayError:
         """Return why no task was found."""
-        return self._error or RunwayTaskNotFoundError("nobody was asked")
+        if not self._errors:
+            return RunwayTaskNotFoundError("nobody was asked")
+        first, last = self._errors[0], self._errors[-1]
+        if _is_gone(first) and not _is_gone(last):
+            return last.explain(
+                after=f"The other generation of the API, {self._apis[0]!r}, is not there (HTTP 404): check "
+                "the host of the connection, and its extra 'api'."
+            )
+        # That the other one is out of order says nothing of the task; that it is not there, or does not like
+        # the request, leaves what the first one said.
+        return last if last.repeat_lookup else first
+
+
+def _is_gone(error: RunwayError) -> bool:
+    """Return whether a look-up failed because kie.ai does not have the path of a generation of the API."""
+    # In an envelope, the same code says that there is no such task.
+    return isinstance(error, RunwayRequestError) and error.code == 404
 
 
 def check_lookup(runway_task_id: Any, model: Any) -> None:
@@ -98,7 +112,7 @@ def read_created(status: int, body: bytes | str, retry_after: str | None = None)
     :raises RunwayError: the kind that the answer stands for; :class:`RunwayUnreadableAnswerError` where it
         says neither that the task was taken nor that it was refused.
     """
-    data = read_envelope(status, body, retry_after=retry_after)
+    data = read_envelope(status, body, retry_after=retry_after, call=Call.CREATION)
     runway_task_id = values.identifier(values.mapping(data).get("taskId"))
     if runway_task_id is None:
         raise RunwayUnreadableAnswerError(
@@ -130,7 +144,7 @@ def read_task(
     :raises RunwayError: the kind that the answer stands for.
     """
     try:
-        data = read_envelope(status, body, retry_after=retry_after, is_lookup=True)
+        data = read_envelope(status, body, retry_after=retry_after, call=Call.LOOKUP)
     except RunwayTaskNotFoundError as error:
         # The market routes answer 422 "recordInfo is null" for an unknown ID, and just after a creation.
         raise not_found(runway_task_id, f"it answered {error.message}") from error

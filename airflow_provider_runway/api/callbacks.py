@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_runway.api import values
+from airflow_provider_runway.api.tasks import TaskState, parse_state
 from airflow_provider_runway.exceptions import RunwayCallbackError as RunwayCallbackError
 
 TIMESTAMP_HEADER = "X-Webhook-Timestamp"
@@ -141,14 +142,16 @@ def _read(envelope: object) -> RunwayCallback:
     if len(named) != 1:
         found = "two different Runway task IDs" if named else "no Runway task ID"
         raise RunwayCallbackError(f"body: names {found}.")
-    code = envelope.get("code")
-    if isinstance(code, bool) or not isinstance(code, int):
-        raise RunwayCallbackError(f"body: code={values.text(code)!r} must be a number.")
+    code = values.number(envelope.get("code"))
+    if code is None or not code.is_integer():
+        raise RunwayCallbackError(f"body: code={values.text(envelope.get('code'))!r} must be a number.")
+    state = data.get("state")
     return RunwayCallback(
         runway_task_id=named.pop(),
         model=_model_of(envelope, data),
-        succeeded=code == _SUCCESS and data.get("state") != "fail",
-        code=code,
+        # Only the market's have a state.
+        succeeded=code == _SUCCESS and (state in (None, "") or parse_state(state) is TaskState.SUCCESS),
+        code=int(code),
         message=values.text(envelope.get("msg")) or "",
     )
 

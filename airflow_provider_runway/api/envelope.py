@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from typing import Any
 
 from airflow_provider_runway.api import values
@@ -32,6 +33,14 @@ from airflow_provider_runway.exceptions import (
 )
 
 
+class Call(Enum):
+    """What was asked of kie.ai."""
+
+    CREATION = "a creation"
+    LOOKUP = "the status of a task"
+    OTHER = "anything else"
+
+
 @dataclass(frozen=True)
 class Meaning:
     """
@@ -43,7 +52,7 @@ class Meaning:
         ``creation_unknown``.
     :param text: What that is and what to do.
     :param words: What their text says; ``None`` means anything.
-    :param lookup: Whether the status of a task was asked for; ``None`` means either way.
+    :param calls: What they answer.
     :param bare: Whether they come without an envelope.
     """
 
@@ -51,14 +60,14 @@ class Meaning:
     kind: type[RunwayError]
     text: str
     words: re.Pattern[str] | None = None
-    lookup: bool | None = None
+    calls: Collection[Call] = tuple(Call)
     bare: bool = False
 
-    def fits(self, code: int, said: str, *, is_lookup: bool, is_bare: bool) -> bool:
+    def fits(self, code: int, said: str, *, call: Call, is_bare: bool) -> bool:
         """Return whether an answer is one of these."""
         return (
             code in self.codes
-            and self.lookup in (None, is_lookup)
+            and call in self.calls
             and (is_bare or not self.bare)
             and (self.words is None or self.words.search(said) is not None)
         )
@@ -71,36 +80,41 @@ _USER_AGENT = (
 )
 # Spring, which answers where no program of kie.ai does.
 _NO_PATH = re.compile(r'^\{(?=.*"timestamp")(?=.*"status")(?=.*"error")(?=.*"path")')
+_CHECK_HOST = "kie.ai has no such path; check the host of the connection"
 _MISSING = re.compile(r"\bis required\b|\bmissing required\b", re.IGNORECASE)
+_OF_A_TASK = (Call.CREATION, Call.LOOKUP)
+_NO_LOOKUP = (Call.CREATION, Call.OTHER)
 
 #: What an answer means is said by the first row that fits (kie.ai's documentation of its codes, and answers
 #: that were seen). The words of an answer to a look-up say nothing about its task, so only its code counts.
 MEANINGS = (
-    Meaning((403,), RunwayUnreadableAnswerError, _USER_AGENT, words=_1010, lookup=True, bare=True),
+    Meaning((403,), RunwayUnreadableAnswerError, _USER_AGENT, words=_1010, calls=(Call.LOOKUP,), bare=True),
     Meaning((403,), RunwayAuthenticationError, _USER_AGENT, words=_1010, bare=True),
     Meaning(
         (404,),
         RunwayRequestError,
-        "kie.ai has no such path; check the host of the connection",
+        f"{_CHECK_HOST}, and its extra 'api': one generation of the API may be retired",
         words=_NO_PATH,
+        calls=_OF_A_TASK,
         bare=True,
     ),
-    Meaning((404, 422), RunwayTaskNotFoundError, "there is no record of it", lookup=True),
+    Meaning((404,), RunwayRequestError, _CHECK_HOST, words=_NO_PATH, bare=True),
+    Meaning((404, 422), RunwayTaskNotFoundError, "there is no record of it", calls=(Call.LOOKUP,)),
     Meaning(
         (400, 422, 500),
         RunwayCreditsError,
         "the account has not enough credits; top it up at https://kie.ai",
         words=NO_CREDITS,
-        lookup=False,
+        calls=_NO_LOOKUP,
     ),
     Meaning(
         (400, 422),
         RunwayServerError,
         "kie.ai reports a trouble that passes",
         words=PASSES,
-        lookup=False,
+        calls=_NO_LOOKUP,
     ),
-    Meaning((500,), RunwayRequestError, "kie.ai misses a value", words=_MISSING, lookup=False),
+    Meaning((500,), RunwayRequestError, "kie.ai misses a value", words=_MISSING, calls=_NO_LOOKUP),
     Meaning((400,), RunwayRequestError, "kie.ai calls the request malformed"),
     Meaning(
         (401,),
@@ -116,7 +130,7 @@ MEANINGS = (
     Meaning((433,), RunwayCreditsError, "this API key has reached its usage cap; raise it at https://kie.ai"),
     Meaning((451,), RunwayRequestError, "kie.ai could not fetch the image; its URL must be public"),
     Meaning((455,), RunwayMaintenanceError, "kie.ai is under maintenance"),
-    Meaning((501,), RunwayTaskFailedError, "the generation failed"),
+    Meaning((501,), RunwayTaskFailedError, "the generation failed", calls=_OF_A_TASK),
     Meaning(
         (502, 503, 504, *range(520, 525)),
         RunwayUpstreamSilentError,
@@ -129,7 +143,7 @@ MEANINGS = (
 
 
 def read_envelope(
-    status: int, body: bytes | str, *, retry_after: str | None = None, is_lookup: bool = False
+    status: int, body: bytes | str, *, retry_after: str | None = None, call: Call = Call.OTHER
 ) -> Any:
     """
     Return the ``data`` of an answer.
@@ -137,7 +151,7 @@ def read_envelope(
     :param status: The HTTP status.
     :param body: The body as it came.
     :param retry_after: The ``Retry-After`` header, if there was one.
-    :param is_lookup: Whether the status of a task was asked for.
+    :param call: What was asked for.
     :raises RunwayError: the kind of error that the code stands for; :class:`RunwayUnreadableAnswerError`
         where the answer is not one of kie.ai's.
     """
@@ -145,8 +159,8 @@ def read_envelope(
     envelope = _parse(body, status)
     if envelope is None:
         code, said = status, _excerpt(body)
-        meaning = _meaning(code, said, is_lookup=is_lookup, is_bare=True)
-        if meaning is None or not (meaning.bare or _is_refusal(status, is_lookup)):
+        meaning = _meaning(code, said, call=call, is_bare=True)
+        if meaning is None or not (meaning.bare or _is_refusal(status, call)):
             raise RunwayUnreadableAnswerError(
                 f"HTTP {status} with a body that is not an answer of kie.ai: {said!r}",
                 code=status,
@@ -157,7 +171,7 @@ def read_envelope(
         if code == 200:
             return data
         said = _excerpt(message)
-        meaning = _meaning(code, said, is_lookup=is_lookup, is_bare=False)
+        meaning = _meaning(code, said, call=call, is_bare=False)
         if meaning is None:
             raise RunwayUnreadableAnswerError(
                 f"an answer with the code {code}, which is not one of kie.ai's: {said!r}",
@@ -186,15 +200,15 @@ def parse_retry_after(value: str | None) -> float | None:
         return None
 
 
-def _meaning(code: int, said: str, *, is_lookup: bool, is_bare: bool) -> Meaning | None:
-    return next((row for row in MEANINGS if row.fits(code, said, is_lookup=is_lookup, is_bare=is_bare)), None)
+def _meaning(code: int, said: str, *, call: Call, is_bare: bool) -> Meaning | None:
+    return next((row for row in MEANINGS if row.fits(code, said, call=call, is_bare=is_bare)), None)
 
 
-def _is_refusal(status: int, is_lookup: bool) -> bool:
+def _is_refusal(status: int, call: Call) -> bool:
     """Return whether an HTTP status says, without an envelope, that the request was not carried out."""
     # A gateway's page tells of a creation that it did not reach kie.ai, but nothing of a task that may be
     # there, nor of the key: kie.ai rejects one in an envelope.
-    return status == 429 or (400 <= status < 500 and status not in (408, 499) and not is_lookup)
+    return status == 429 or (400 <= status < 500 and status not in (408, 499) and call is not Call.LOOKUP)
 
 
 def _parse(body: bytes | str, status: int) -> tuple[int, str, Any] | None:

@@ -9,7 +9,7 @@ documentation of its Runway and Aleph endpoints. A value that came out of a Jinj
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
 from airflow_provider_runway.api import values
@@ -30,6 +30,8 @@ DURATIONS = (5, 10)
 QUALITIES = ("720p", "1080p")
 ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 ALEPH_ASPECT_RATIOS = ("16:9", "9:16", "4:3", "3:4", "1:1", "21:9")
+#: How the text of a rule that is broken ends. It is about this request alone.
+NOTHING_SENT = "Nothing was sent and nothing was charged."
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,32 @@ class GenerateAlephVideo:
 RunwayRequest: TypeAlias = GenerateVideo | ExtendVideo | GenerateAlephVideo
 
 
+def request_to_dict(request: RunwayRequest) -> dict[str, Any]:
+    """
+    Return a request as plain data for another process; :func:`request_from_dict` reads it back. URLs are
+    without their query, which may hold a signature: it tells what was asked for, and is not to be sent.
+
+    :param request: The request.
+    """
+    told: dict[str, Any] = {"kind": request.kind}
+    for field in fields(request):
+        value = getattr(request, field.name)
+        told[field.name] = value.partition("?")[0] if value and field.name in URL_FIELDS else value
+    return told
+
+
+def request_from_dict(told: dict[str, Any]) -> RunwayRequest:
+    """
+    Read a request back that :func:`request_to_dict` wrote; what a later version of the package added is left
+    out.
+
+    :param told: The plain data.
+    """
+    kinds: dict[str, type[RunwayRequest]] = {"extend": ExtendVideo, "aleph": GenerateAlephVideo}
+    cls = kinds.get(told["kind"], GenerateVideo)
+    return cls(**{field.name: told[field.name] for field in fields(cls) if field.name in told})
+
+
 def check_task_id(field: str, value: Any) -> None:
     """
     Check that a value can be a Runway task ID: a non-empty text without white space.
@@ -181,10 +209,7 @@ def check_task_id(field: str, value: Any) -> None:
     """
     if not isinstance(value, str) or values.identifier(value) != value:
         raise _broken(field, value, "must be a Runway task ID, a non-empty text without spaces")
-    if value == "None":
-        raise _broken(
-            field, value, "is what a template makes of an XCom that is not there; check the task upstream"
-        )
+    _check_not_none(field, value)
 
 
 def check_url(field: str, value: Any) -> str:
@@ -210,7 +235,7 @@ def _broken(field: str, value: Any, rule: str, wanted: type = str) -> RunwayVali
             rule += ", as render_template_as_native_obj makes of a text that looks like one"
     if len(shown) > 120:
         shown = f"{shown[:100]}… ({len(value)} characters)" if isinstance(value, str) else f"{shown[:100]}…"
-    return RunwayValidationError(f"{field}={shown}: {rule}. Nothing was sent and nothing was charged.")
+    return RunwayValidationError(f"{field}={shown}: {rule}. {NOTHING_SENT}")
 
 
 def _listed(choices: tuple[Any, ...]) -> str:
@@ -227,9 +252,17 @@ def _check_choice(field: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise _broken(field, value, f"must be one of {_listed(choices)}", type(choices[0]))
 
 
+def _check_not_none(field: str, value: str) -> None:
+    if value == "None":
+        raise _broken(
+            field, value, "is what a template makes of an XCom that is not there; check the task upstream"
+        )
+
+
 def _check_prompt(prompt: Any, longest: int | None) -> None:
     if not isinstance(prompt, str) or not prompt.strip():
         raise _broken("prompt", prompt, "required: a text that is not empty")
+    _check_not_none("prompt", prompt)
     _check_unicode("prompt", prompt)
     if longest is not None and len(prompt) > longest:
         raise _broken("prompt", prompt, f"must have at most {longest} characters")
@@ -240,6 +273,7 @@ def _text(field: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise _broken(field, value, "must be a text")
+    _check_not_none(field, value)
     _check_unicode(field, value)
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -162,26 +163,30 @@ NO_CREDITS = re.compile(
 PASSES = re.compile(
     r"again later|limit for concurrent generations|due to network reasons|task id is blank", re.IGNORECASE
 )
-_REJECTED = re.compile(
-    r"moderat|policy|sensitive|nsfw|prohibited|inappropriate|safety|violat|invalid|not supported|unsupported",
-    re.IGNORECASE,
+_MODERATED = re.compile(
+    r"moderat(ed|ion|or)|policy|sensitive|nsfw|prohibited|inappropriate|safety|violat", re.IGNORECASE
 )
+_BAD_INPUT = re.compile(r"\b(invalid|not supported|unsupported)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class _Failure:
     kind: type[RunwayTaskFailedError]
     help_text: str
-    codes: tuple[int, ...] = ()
-    words: re.Pattern[str] | None = None
+    words: re.Pattern[str]
+    codes: Collection[int] = ()
+    #: Codes with which the words say nothing.
+    but_not: Collection[int] = ()
 
     def fits(self, code: int | str | None, message: str) -> bool:
         # A code can be in words, such as SAFETY.INPUT.TEXT.
-        return code in self.codes or bool(self.words and self.words.search(f"{code} {message}"))
+        said = code not in self.but_not and self.words.search(f"{code} {message}")
+        return code in self.codes or bool(said)
 
 
+_CHANGE = "The same request would fail again: change the prompt or the input."
 _VENDOR = _Failure(
-    RunwayTaskFailedError, "The trouble is on the vendor's side: a new generation may succeed.", words=PASSES
+    RunwayTaskFailedError, "The trouble is on the vendor's side: a new generation may succeed.", PASSES
 )
 #: Why a task failed: the first row whose codes or words fit (kie.ai's documentation of its callbacks, and
 #: failures that were seen); where none does, the trouble counts as the vendor's own. Words that call it
@@ -190,16 +195,13 @@ _FAILURES = (
     _Failure(
         RunwayTaskCreditsError,
         "A new generation would fail too: top the account up at https://kie.ai first.",
+        NO_CREDITS,
         codes=(402, 433),
-        words=NO_CREDITS,
     ),
     _VENDOR,
-    _Failure(
-        RunwayTaskRejectedError,
-        "The same request would fail again: change the prompt or the input.",
-        codes=(400, 404, 422, 451, 505),
-        words=_REJECTED,
-    ),
+    _Failure(RunwayTaskRejectedError, _CHANGE, _MODERATED, codes=(400, 404, 422, 451, 505)),
+    # With a server's code, "invalid" is said of what the vendor's own services sent one another.
+    _Failure(RunwayTaskRejectedError, _CHANGE, _BAD_INPUT, but_not=range(500, 600)),
 )
 
 

@@ -153,9 +153,7 @@ def _without_query(value: Any) -> str | None:
 
 def _is_unknown(instance: Instance) -> bool:
     told = values.mapping(instance.xcoms.get("runway_error"))
-    unknown = told.get("unknown") is True or told.get("kind") == "RunwaySubmissionUnknownError"
-    # With an ID, it is a look-up whose answer nobody could read.
-    return unknown and instance.state in _FAILED and "runway_task_id" not in instance.xcoms
+    return told.get("kind") == "RunwaySubmissionUnknownError" and instance.state in _FAILED
 
 
 def _age(moment: datetime) -> timedelta:

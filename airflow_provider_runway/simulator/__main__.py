@@ -10,7 +10,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from airflow_provider_runway.simulator.server import PortInUseError, listen
+from airflow_provider_runway.simulator.server import PortInUseError, authority, listen
 from airflow_provider_runway.simulator.service import Service
 from airflow_provider_runway.simulator.settings import ALEPH_CALLBACKS, Settings
 
@@ -68,7 +68,7 @@ async def _serve(service: Service, host: str, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     runner, port = await listen(service, host, port)
-    print(f"kie.ai simulator listening on http://{host}:{port}", flush=True)
+    print(f"kie.ai simulator listening on http://{authority(host, port)}", flush=True)
     await stopping.wait()
     await runner.cleanup()
 
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     # A host's name that cannot be looked up at all is a UnicodeError.
     except (OSError, UnicodeError) as error:
-        print(f"Cannot listen on {options['host']}:{options['port']}: {error}", file=sys.stderr)
+        print(f"Cannot listen on {authority(options['host'], options['port'])}: {error}", file=sys.stderr)
         return 1
     finally:
         service.close()
@@ -112,4 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # Ctrl-C before it serves, or once more while it ends.
+        sys.exit(130)

@@ -13,8 +13,8 @@ from airflow_provider_runway.simulator.faults import Fault
 from airflow_provider_runway.simulator.rules import Refused, Submission
 from airflow_provider_runway.simulator.settings import Settings
 from airflow_provider_runway.simulator.store import Store
-from airflow_provider_runway.simulator.tasks import Task, plan_task
-from airflow_provider_runway.simulator.uploads import Uploads
+from airflow_provider_runway.simulator.tasks import DAY, Task, plan_task
+from airflow_provider_runway.simulator.uploads import Uploads, is_picture, is_video
 
 MODERATED = (400, "Your prompt was caught by our AI moderator. Please adjust it and try again!")
 UPSTREAM_FAILURE = (500, "internal error, please try again later.")
@@ -24,7 +24,15 @@ NO_CREDITS = (
     "Credits insufficient : Your current balance isn't enough to run this request."
     " Please top up to continue.",
 )
-SOURCE_LIMIT = 10 * 1024 * 1024
+NO_PICTURE = (451, "Failed to fetch the image. Please check that its URL is public.")
+ODD_PICTURE = (400, "Incorrect image format.")
+LARGE_PICTURE = (400, "The image is too large. It must have at most 10 MB.")
+NO_VIDEO = (400, "Failed to fetch the video. It must be a public HTTPS URL of at most 10 MB.")
+ODD_VIDEO = (400, "Incorrect video format.")
+#: Bytes that a picture or a source video may have.
+INPUT_LIMIT = 10 * 1024 * 1024
+#: Seconds that the clock can be put forward: times behind that are none to files and databases.
+CENTURY = 100 * 365 * DAY
 
 
 @dataclass
@@ -81,7 +89,13 @@ class Account:
         return self._clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward."""
+        """Put the clock forward, by a century in all at most.
+
+        :raises ValueError: where that is no number, negative or too far.
+        """
+        room = CENTURY - self._clock.advanced
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= room:
+            raise ValueError(f"advance must be a number of seconds, from 0 to a century, got {seconds!r}")
         self._clock.advanced += seconds
         self._store.keep(advanced=self._clock.advanced)
 
@@ -113,6 +127,14 @@ class Account:
         purse.running = [task for task in purse.running if task.state(now) not in ("success", "fail")]
         return len(purse.running) >= self._settings.running_limit
 
+    def check_balance(self, submission: Submission, owner: str = "") -> None:
+        """Check that an account can pay for a request.
+
+        :raises Refused: 402, where the balance does not cover the price.
+        """
+        if self._purse(owner).balance < submission.credits:
+            raise Refused(*NO_CREDITS)
+
     def create(
         self,
         submission: Submission,
@@ -123,13 +145,8 @@ class Account:
         fault: Fault | None,
         owner: str = "",
     ) -> Task:
-        """Accept a request and charge it, whatever will become of the task.
-
-        :raises Refused: 402, where the balance does not cover the price.
-        """
+        """Accept a request and charge it, whatever will become of the task."""
         purse = self._purse(owner)
-        if purse.balance < submission.credits:
-            raise Refused(*NO_CREDITS)
         too_many = self._runs_too_many(purse)
         failure = TOO_MANY if too_many else self._foreseen_failure(submission, fault, owner)
         task = plan_task(
@@ -217,11 +234,9 @@ class Account:
         if submission.kind == "extend":
             return self._parent_failure(submission, owner)
         for url in (submission.image_url, submission.reference_image):
-            if url and not self._picture_answers(url):
-                return (451, "Failed to fetch the image. Please check that its URL is public.")
-        if submission.video_url and not self._video_answers(submission.video_url):
-            return (400, "Failed to fetch the video. It must be a public HTTPS URL of at most 10 MB.")
-        return None
+            if url and (failure := self._picture_failure(url)):
+                return failure
+        return self._video_failure(submission.video_url) if submission.video_url else None
 
     def _parent_failure(self, submission: Submission, owner: str) -> tuple[int, str] | None:
         parent = self.tasks.get(submission.parent_task_id or "")
@@ -248,24 +263,32 @@ class Account:
             return None
         return unquote(parts.path) if parts.netloc in self.hosts else None
 
-    def _picture_answers(self, url: str) -> bool:
+    def _picture_failure(self, url: str) -> tuple[int, str] | None:
         path = self.own_path(url)
         if path is None:
-            return not _is_dead(url)
-        return self._result_answers(path, ".jpg") or self._uploads.find(path) is not None
-
-    def _video_answers(self, url: str) -> bool:
-        path = self.own_path(url)
-        if path is None:
-            return url.startswith("https:") and not _is_dead(url)
+            return NO_PICTURE if _is_dead(url) else None
+        if self._is_result(path):
+            return None if path.endswith(".jpg") else ODD_PICTURE
         upload = self._uploads.find(path)
-        return self._result_answers(path, ".mp4") or (
-            upload is not None and upload.stat().st_size <= SOURCE_LIMIT
-        )
+        if upload is None:
+            return NO_PICTURE
+        if not is_picture(upload):
+            return ODD_PICTURE
+        return LARGE_PICTURE if upload.stat().st_size > INPUT_LIMIT else None
 
-    def _result_answers(self, path: str, suffix: str) -> bool:
-        name = path.removeprefix("/results/")
-        return path.endswith(suffix) and self.task_of_result(name) is not None
+    def _video_failure(self, url: str) -> tuple[int, str] | None:
+        path = self.own_path(url)
+        if path is None:
+            return None if url.startswith("https:") and not _is_dead(url) else NO_VIDEO
+        if self._is_result(path):
+            return None if path.endswith(".mp4") else ODD_VIDEO
+        upload = self._uploads.find(path)
+        if upload is None or upload.stat().st_size > INPUT_LIMIT:
+            return NO_VIDEO
+        return None if is_video(upload) else ODD_VIDEO
+
+    def _is_result(self, path: str) -> bool:
+        return self.task_of_result(path.removeprefix("/results/")) is not None
 
 
 def _number(owner: str) -> str:

@@ -188,13 +188,13 @@ async def _create(request: web.Request) -> web.StreamResponse:
         limited = envelope(None, 429, "The call frequency is too high, please try again later.")
         return web.json_response(limited, status=429)
     submission = read_submission(request.path, body)
-    fault = MET_FAULT.get()
+    service.account.check_balance(submission, _owner(request))
     task = service.account.create(
         submission,
         path=request.path,
         body=body,
         base_url=base_url(request),
-        fault=fault if fault is not None and fault.kind in TASK_KINDS else None,
+        fault=service.faults.take(request.method, request.path, TASK_KINDS),
         owner=_owner(request),
     )
     if submission.callback_url:

@@ -71,10 +71,11 @@ async def _reset(request: web.Request) -> web.Response:
 async def _clock(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     body = await _body(request)
-    seconds = body.get("advance") if isinstance(body, dict) else None
-    if not isinstance(seconds, (int, float)) or seconds < 0:
-        return _wrong("advance must be a number of seconds")
-    service.account.advance(seconds)
+    seconds: Any = body.get("advance") if isinstance(body, dict) else None
+    try:
+        service.account.advance(seconds)
+    except ValueError as error:
+        return _wrong(str(error))
     service.callbacks.wake()
     return web.json_response({"now": service.account.now()})
 

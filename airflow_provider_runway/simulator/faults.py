@@ -15,9 +15,10 @@ ANSWER_KINDS = frozenset({"http_error", "body_code", "html", "garbage", "drop_be
 TASK_KINDS = frozenset({"moderation", "upstream_failure", "stuck", "success_without_url", "expired"})
 FILE_KINDS = frozenset({"truncated_download", "short_download", "no_range"})
 CALLBACK_KINDS = frozenset({"callback_dropped", "callback_late", "callback_repeated", "callback_early"})
-#: What a request can meet by itself; with it, its task's callback can meet one of the others.
-REQUEST_KINDS = ANSWER_KINDS | TASK_KINDS | FILE_KINDS
-KINDS = REQUEST_KINDS | CALLBACK_KINDS
+#: What a request can meet by itself; with it, the task that it creates can meet one of the task's kinds, and
+#: that task's callback one of the rest.
+REQUEST_KINDS = ANSWER_KINDS | FILE_KINDS
+KINDS = REQUEST_KINDS | TASK_KINDS | CALLBACK_KINDS
 _FILE_PREFIXES = ("/results/", "/files/")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -45,8 +46,8 @@ class Fault:
         * ``callback_early``: it is sent before the creation is answered too, as if the task had ended.
     :param path: the requests it hits: the beginning of their path, or a pattern with ``*`` and ``?``.
     :param method: HTTP method, ``None`` for any.
-    :param count: how many requests it hits, ``None`` until it is cleared. A callback's fault hits creations
-        that are accepted and name a ``callBackUrl``, whatever else those meet.
+    :param count: how many requests it hits, ``None`` until it is cleared. A task's fault hits creations that
+        are accepted, a callback's those of them that name a ``callBackUrl``, whatever else they meet.
     :param after: how many matching requests it lets pass first.
     :param status: HTTP status of ``http_error`` and ``html``, from 200 to 999.
     :param body: body of ``http_error``: text as it is to be sent, or an object or a list that is sent as
@@ -172,8 +173,8 @@ def _checked_headers(headers: Any) -> dict[str, str]:
 class FaultBook:
     """The faults in force, in the order they were added; a request meets the first that hits it.
 
-    What befalls its task's callback is taken apart from that, so that an answer can be lost whose callback is
-    not.
+    What befalls its task and that task's callback is taken apart from that, where the task is created: so no
+    refused creation uses it up, and an answer can be lost whose callback is not.
     """
 
     def __init__(self) -> None:

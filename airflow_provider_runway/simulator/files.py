@@ -32,7 +32,8 @@ _UPLOAD_FIELDS = ("file", "uploadPath", "fileName")
 _CHUNK = 256 * 1024
 _SECRET = secrets.token_bytes(16)
 
-#: Writes what a request sends to a path, and returns the request's fields with the file's own name.
+#: Writes what a request sends to a path, and returns the request's fields with the file's own name, of which
+#: only the ending counts.
 Receive = Callable[[web.Request, Path], Awaitable[dict[str, str]]]
 
 
@@ -54,7 +55,7 @@ def _upload(receive: Receive) -> Callable[[web.Request], Awaitable[web.Response]
         received = uploads.target(f"partial/{secrets.token_hex(8)}")
         try:
             fields = await receive(request, received)
-            file_name = fields.get("fileName") or fields["file"]
+            file_name = fields.get("fileName") or _random_name(fields["file"])
             file_path = f"kieai/000000/{fields['uploadPath'].strip('/')}/{file_name}"
             try:
                 target = uploads.target(file_path)
@@ -79,6 +80,10 @@ def _upload(receive: Receive) -> Callable[[web.Request], Awaitable[web.Response]
         return web.json_response({"success": True, **envelope(data, message="File uploaded successfully")})
 
     return upload
+
+
+def _random_name(file_name: str) -> str:
+    return f"{secrets.token_hex(12)}{Path(file_name).suffix}"
 
 
 def _require(fields: dict[str, Any], *names: str) -> None:
@@ -124,7 +129,7 @@ async def _from_base64(request: web.Request, received: Path) -> dict[str, str]:
         raise Refused(400, "base64Data is not valid Base64") from None
     await asyncio.to_thread(received.write_bytes, decoded)
     ending = mimetypes.guess_extension(head.removeprefix("data:").partition(";")[0]) or ""
-    return {**fields, "file": f"{secrets.token_hex(8)}{ending}"}
+    return {**fields, "file": f"file{ending}"}
 
 
 async def _read_form(request: web.Request, received: Path) -> dict[str, str]:

@@ -14,6 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from airflow_provider_runway.simulator.server import Simulator
 
+# Answers come without the key in them, so it is nothing that a prompt could say.
+_KEY = "2f6d1c9e84b7403a95d0e7b3c8a1f652"
+
 
 @pytest.fixture
 def runway_simulator_settings() -> dict[str, Any]:
@@ -37,7 +40,7 @@ def runway_simulator(
         connection = {
             "conn_type": "runway",
             "host": simulator.url,
-            "password": "simulator",
+            "password": _KEY,
             # No proxy of the environment can reach an address of this machine.
             "extra": {
                 "upload_host": simulator.url,
@@ -46,8 +49,26 @@ def runway_simulator(
             },
         }
         monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
+        _check_connection(simulator.url)
         _forget_durations(monkeypatch)
         yield simulator
+
+
+def _check_connection(url: str) -> None:
+    """End a test that would ask, and pay, the real kie.ai: a secrets backend comes before the environment."""
+    from airflow_provider_runway.compat import get_connection
+
+    try:
+        found = get_connection("runway_default").host or "https://api.kie.ai"
+    except Exception as error:
+        found = f"nowhere ({error})"
+    if found != url:
+        pytest.fail(
+            f"The connection runway_default leads to {found}, and not to the simulator at {url}. A secrets "
+            "backend has it, and Airflow asks that before the environment variable of this fixture: switch "
+            "it off in tests ([secrets] backend, AIRFLOW__SECRETS__BACKEND).",
+            pytrace=False,
+        )
 
 
 def _forget_durations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Results:
         self._folder = folder
         self._planner = Planner(account, uploads)
         self._render = render
-        self._running: dict[str, Future[Path]] = {}
+        self._running: dict[str, asyncio.Task[Path]] = {}
+        self._stopped = threading.Event()
         self._executor = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "runway-simulator-render")
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -47,22 +49,26 @@ class Results:
         is_video = name.endswith(".mp4")
         if not self._render:
             return _CLIP if is_video else _PICTURE
-        # Imported here, so that a simulator that draws nothing needs neither PyAV nor Pillow.
-        from airflow_provider_runway.simulator.rendering import render_picture, render_video
-
         key = f"{task.task_id}{Path(name).suffix}"
         done = self._folder / key
         if done.exists():
             return done
         if key not in self._running:
-            drawing = self._executor.submit(
-                render_video if is_video else render_picture, self._planner.plan(task), self._folder
-            )
+            drawing = asyncio.create_task(self._draw(task, is_video=is_video))
             self._running[key] = drawing
             drawing.add_done_callback(lambda _: self._running.pop(key, None))
         # One client that goes away must not end the drawing for the others.
-        return await asyncio.shield(asyncio.wrap_future(self._running[key]))
+        return await asyncio.shield(self._running[key])
+
+    async def _draw(self, task: Task, *, is_video: bool) -> Path:
+        # Imported here, so that a simulator that draws nothing needs neither PyAV nor Pillow.
+        from airflow_provider_runway.simulator.rendering import Renderer
+
+        renderer, plan = Renderer(self._folder, self._stopped), self._planner.plan(task)
+        draw = renderer.video if is_video else renderer.picture
+        return await asyncio.get_running_loop().run_in_executor(self._executor, draw, plan)
 
     def close(self) -> None:
-        """Let what is being drawn end, and draw no more."""
+        """Draw no more, not even what is begun."""
+        self._stopped.set()
         self._executor.shutdown(cancel_futures=True)

@@ -137,6 +137,8 @@ class _Field:
     check: Callable[[Any], Any]
     required: bool = False
     name: str = ""
+    #: The market's rule, where it has one of its own.
+    market_check: Callable[[Any], Any] | None = None
 
 
 _PROMPT = _Field("prompt", "prompt", _prompt, required=True)
@@ -145,7 +147,7 @@ _WATERMARK = _Field("waterMark", "watermark", _text)
 _FIELDS: dict[str, tuple[_Field, ...]] = {
     "generate": (
         _PROMPT,
-        _Field("duration", "duration", _dedicated_duration, required=True),
+        _Field("duration", "duration", _dedicated_duration, required=True, market_check=_market_duration),
         _QUALITY,
         _Field("imageUrl", "image_url", _url),
         _Field("aspectRatio", "aspect_ratio", _one_of(RATIOS)),
@@ -203,14 +205,11 @@ def _read(kind: str, generation: str, fields: dict[str, Any], callback_url: str 
     for spelling, field in known.items():
         if spelling not in fields:
             if field.required:
-                # The market does not say which.
-                if generation == "market":
-                    raise Refused(500, MISSING)
-                raise Refused(422, f"{spelling} is required")
+                raise _missing(generation, f"{spelling} is required")
             continue
         check = field.check
-        if check is _dedicated_duration and generation == "market":
-            check = _market_duration
+        if generation == "market":
+            check = field.market_check or check
         try:
             values[field.name or field.market] = check(fields[spelling])
         except ValueError as error:
@@ -220,9 +219,13 @@ def _read(kind: str, generation: str, fields: dict[str, Any], callback_url: str 
         if submission.duration == 10 and submission.quality == "1080p":
             raise Refused(422, "duration 10 is not available with quality 1080p")
         if submission.image_url is None and submission.aspect_ratio is None:
-            spelling = "aspectRatio" if generation == "dedicated" else "aspect_ratio"
-            raise Refused(422, f"{spelling} is required without an image")
+            raise _missing(generation, "aspectRatio is required without an image")
     return submission
+
+
+def _missing(generation: str, message: str) -> Refused:
+    # The market does not say which.
+    return Refused(500, MISSING) if generation == "market" else Refused(422, message)
 
 
 def read_submission(path: str, body: dict[str, Any]) -> Submission:

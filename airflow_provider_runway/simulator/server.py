@@ -45,6 +45,11 @@ async def listen(service: Service, host: str, port: int) -> tuple[web.AppRunner,
     return runner, int(runner.addresses[0][1])
 
 
+def authority(host: str, port: int) -> str:
+    """Return host and port as they stand in a URL: there, an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Simulator:
     """A simulated kie.ai in a thread of this process, usable as a context manager.
 
@@ -71,7 +76,7 @@ class Simulator:
     @property
     def url(self) -> str:
         """Base URL for a connection's host."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{authority(self.host, self.port)}"
 
     @property
     def _state(self) -> Service:
@@ -133,7 +138,11 @@ class Simulator:
             self._service = None
 
     def __enter__(self) -> Simulator:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(

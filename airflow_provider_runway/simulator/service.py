@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Service:
 
     :param settings: how it behaves.
     :raises sqlite3.DatabaseError: where the state file is something else.
+    :raises OSError: where a folder cannot be used.
+    :raises ImportError: where videos are to be drawn and the libraries for it are not installed.
     """
 
     #: Made anew at each start of the server, since it belongs to the server's event loop.
@@ -31,23 +34,28 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self.folder = self._folder()
-        self._store = Store(settings.state_file)
-        clock = Clock(self._store.number("advanced", 0.0))
-        self.uploads = Uploads(self.folder / "uploads", clock)
-        self.account = Account(settings, self._store, clock, self.uploads)
+        with ExitStack() as opened:
+            self.folder = self._folder(opened)
+            store = Store(settings.state_file)
+            opened.callback(store.close)
+            clock = Clock(store.number("advanced", 0.0))
+            self.uploads = Uploads(self.folder / "uploads", clock)
+            self.account = Account(settings, store, clock, self.uploads)
+            self.results = Results(
+                self.folder / "results", self.account, self.uploads, render=settings.render
+            )
+            opened.callback(self.results.close)
+            # Closed at once where one of them cannot be opened.
+            self._opened = opened.pop_all()
         self.faults = FaultBook()
         self.stats = Stats()
-        self.results = Results(self.folder / "results", self.account, self.uploads, render=settings.render)
 
-    def _folder(self) -> Path:
+    def _folder(self, opened: ExitStack) -> Path:
         if self.settings.files_dir is not None:
             return self.settings.files_dir
         if self.settings.state_file is not None:
             return self.settings.state_file.with_name(self.settings.state_file.name + ".files")
-        self._temporary = tempfile.TemporaryDirectory(prefix="runway-simulator-")
-        return Path(self._temporary.name)
+        return Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="runway-simulator-")))
 
     def reset(self) -> None:
         """Forget tasks, faults and statistics; uploads stay."""
@@ -106,11 +114,8 @@ class Service:
         return summary
 
     def close(self) -> None:
-        """Close the state file and remove what was temporary."""
-        self._store.close()
-        self.results.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        """Draw no more, close the state file and remove what was temporary."""
+        self._opened.close()
 
 
 SERVICE: web.AppKey[Service] = web.AppKey("service", Service)

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 ALEPH_CALLBACKS = ("root", "data")
+#: Numbers with another rule than that they must not be negative, or with none.
+_OTHER_RULE = ("speed", "spread", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How the simulated kie.ai behaves.
 
-    :param api_keys: keys that are accepted; empty accepts any non-empty key.
+    :param api_keys: the set of keys that are accepted; empty accepts any non-empty key.
     :param separate_accounts: each key is an account of its own, with its own balance, tasks and limits,
         instead of all being keys of one.
     :param balance: credits at the start (and after a reset).
@@ -38,9 +40,12 @@ class Settings:
     :param aleph_callback: where the dedicated Aleph's callback names its task, which kie.ai documents in two
         ways: ``root``, as ``taskId`` beside ``data``, or ``data``, as ``data.task_id``.
     :param render: draw the videos; ``False`` serves one tiny clip for all and needs no PyAV, no Pillow.
-    :param state_file: SQLite file that keeps tasks and balance across a restart, a killed process included.
-    :param files_dir: folder for uploads and rendered videos. Default: beside the state file, or temporary.
-    :raises ValueError: naming the setting that is out of its range; every number must be finite.
+    :param state_file: SQLite file that keeps tasks and balance across a restart, a killed process included;
+        its path, or that as text.
+    :param files_dir: folder for uploads and rendered videos, given likewise. Default: beside the state file,
+        or temporary.
+    :raises ValueError: naming the setting that is out of its range; every number must be finite, and none but
+        ``seed`` negative.
     """
 
     api_keys: frozenset[str] = field(default=frozenset(), repr=False)
@@ -69,12 +74,23 @@ class Settings:
     def __post_init__(self) -> None:
         for known in fields(self):
             value = getattr(self, known.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{known.name} must be a finite number, got {value}")
+            if isinstance(known.default, bool) or not isinstance(known.default, int | float):
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not -math.inf < value < math.inf:
+                raise ValueError(f"{known.name} must be a finite number, got {value!r}")
+            if value < 0 and known.name not in _OTHER_RULE:
+                raise ValueError(f"{known.name} must not be negative, got {value}")
         if self.speed <= 0:
             raise ValueError(f"speed must be greater than 0, got {self.speed}")
         if not 0 <= self.spread < 1:
             raise ValueError(f"spread must be from 0 to below 1, got {self.spread}")
+        if isinstance(self.api_keys, str | bytes):
+            # Not shown: it is a secret.
+            raise ValueError("api_keys must be a set of keys, got a single one")
+        for name in ("state_file", "files_dir"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if self.aleph_callback not in ALEPH_CALLBACKS:
             raise ValueError(
                 f"aleph_callback must be one of {', '.join(ALEPH_CALLBACKS)}, got {self.aleph_callback!r}"

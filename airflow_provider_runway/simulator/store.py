@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from airflow_provider_runway.simulator.tasks import Task
@@ -17,7 +18,7 @@ class Store:
     process, though not a power cut, which keeps a creation at a fraction of a millisecond.
 
     :param path: the state file, made where it is missing.
-    :raises sqlite3.DatabaseError: where the file is something else.
+    :raises sqlite3.DatabaseError: where the file is something else, here or when it is read.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -25,26 +26,35 @@ class Store:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS tasks (number INTEGER PRIMARY KEY, task_id TEXT UNIQUE, data TEXT)"
-        )
-        self._connection.execute("CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value REAL)")
+        with ExitStack() as opened:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            opened.callback(connection.close)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS tasks"
+                " (number INTEGER PRIMARY KEY, task_id TEXT UNIQUE, data TEXT)"
+            )
+            connection.execute("CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value REAL)")
+            # Closed at once where it cannot be used.
+            opened.pop_all()
+        self._connection = connection
 
     def tasks(self) -> Iterator[Task]:
         """Yield the tasks in the order of their creation."""
         if self._connection:
             for (data,) in self._connection.execute("SELECT data FROM tasks ORDER BY number"):
-                yield Task.from_json(json.loads(data))
+                with _of_this_version("a task"):
+                    task = Task.from_json(json.loads(data))
+                yield task
 
     def number(self, name: str, default: float) -> float:
         """Return a number that was kept under this name."""
         if self._connection is None:
             return default
         row = self._connection.execute("SELECT value FROM numbers WHERE name = ?", (name,)).fetchone()
-        return float(row[0]) if row else default
+        with _of_this_version(f"the number {name!r}"):
+            return float(row[0]) if row else default
 
     def keep(self, task: Task | None = None, **numbers: float) -> None:
         """Write a new or changed task, and numbers by their names, as one change."""
@@ -70,3 +80,15 @@ class Store:
         """Close the file."""
         if self._connection:
             self._connection.close()
+
+
+@contextmanager
+def _of_this_version(what: str) -> Iterator[None]:
+    """Say of a row that cannot be read what it is."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError(
+            f"the state file has {what} in a form that this version of the simulator does not know"
+            f" ({type(error).__name__}: {error}); start with another file"
+        ) from error

@@ -1,8 +1,9 @@
-"""Files that users uploaded: where they lie on disk and how long they stay."""
+"""Files that users uploaded: where they lie on disk, how long they stay, and what they are."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from airflow_provider_runway.simulator.clock import Clock
@@ -12,6 +13,10 @@ UPLOAD_DAYS = 3
 _PREFIX = "/files/"
 #: Bytes that a file's or a folder's name may have on the usual file systems.
 _LONGEST_NAME = 255
+#: How the files begin that kie.ai takes: JPEG, PNG and WebP; MP4 and its kin.
+_PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
+_VIDEO = re.compile(rb"....ftyp", re.DOTALL)
+_BEGINNING = 12
 
 
 class Uploads:
@@ -55,3 +60,18 @@ class Uploads:
         except (ValueError, OSError):
             return None
         return target if target.is_file() and age < UPLOAD_DAYS * DAY else None
+
+
+def is_picture(path: Path) -> bool:
+    """Tell whether a file begins as a picture does, whatever its name says."""
+    return _begins(path, _PICTURE)
+
+
+def is_video(path: Path) -> bool:
+    """Tell whether a file begins as a video does, whatever its name says."""
+    return _begins(path, _VIDEO)
+
+
+def _begins(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    with path.open("rb") as stream:
+        return pattern.match(stream.read(_BEGINNING)) is not None

@@ -25,7 +25,7 @@ TASK_ID_KEY = "runway_task_id"
 COST_KEY = "credits_consumed"
 #: XCom key of what was asked for: the model, the kind, and the fields of the request.
 REQUEST_KEY = "runway_request"
-#: XCom key of why the last try failed: the error's class, its text, and whether nobody knows of a submission.
+#: XCom key of why the last try failed: the error's class and its text.
 ERROR_KEY = "runway_error"
 #: XCom key of a submission whose answer was lost, while its task waits for a call.
 UNANSWERED_KEY = "runway_unanswered"
@@ -33,8 +33,8 @@ UNANSWERED_KEY = "runway_unanswered"
 RETURN_KEY = "return_value"
 
 _VIDEO_KEYS = ("video_url", "image_url", "video_id")
-#: XCom keys of all that a sensor leaves behind.
-SENSOR_KEYS = (RETURN_KEY, TASK_ID_KEY, *_VIDEO_KEYS, COST_KEY)
+#: XCom keys of all that a sensor leaves behind, in whichever way its try ends.
+SENSOR_KEYS = (RETURN_KEY, TASK_ID_KEY, *_VIDEO_KEYS, COST_KEY, ERROR_KEY)
 
 
 def submission_of(request: RunwayRequest, runway_task_id: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def reporting(context: Context) -> Iterator[None]:
     try:
         yield
     except RunwayError as error:
-        report = {"kind": type(error).__name__, "text": str(error), "unknown": error.creation_unknown}
+        report = {"kind": type(error).__name__, "text": str(error)}
         ti: Any = context["ti"]
         try:
             ti.xcom_push(key=ERROR_KEY, value=report)

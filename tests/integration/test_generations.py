@@ -10,13 +10,20 @@ from typing import Any
 import pytest
 
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo
-from airflow_provider_runway.exceptions import RunwayServerError, RunwayTaskNotFoundError
+from airflow_provider_runway.exceptions import (
+    RunwayAuthenticationError,
+    RunwayError,
+    RunwayRequestError,
+    RunwayServerError,
+    RunwayTaskNotFoundError,
+    RunwayValidationError,
+)
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook, RunwayHook
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from tests.integration.conftest import TaskInstance
-from tests.integration.recorder import Recorder, Request, envelope
+from tests.integration.recorder import Answer, Recorder, Request, envelope
 
 APIS = [("dedicated", "market"), ("market", "dedicated")]
 REQUESTS = [GenerateVideo("A paper boat"), GenerateAlephVideo("Ink", "https://files.example.com/a.mp4")]
@@ -105,6 +112,65 @@ def test_only_an_outage_of_the_other_generation_leaves_open_whether_it_knows_the
         asyncio.run(RunwayAsyncHook(patience=0).get_task("1"))
 
 
+PATHS = {"dedicated": ("/api/v1/runway/", "/api/v1/aleph/"), "market": ("/api/v1/jobs/",)}
+
+
+def gone(path: str) -> dict[str, Any]:
+    """What Spring answers where kie.ai has no such path."""
+    return {"timestamp": "2026-12-01T10:00:00.000+00:00", "status": 404, "error": "Not Found", "path": path}
+
+
+@pytest.mark.parametrize(("before", "after"), APIS)
+@pytest.mark.parametrize("request_", REQUESTS, ids=["generate", "aleph"])
+def test_a_task_is_found_though_the_connections_generation_was_retired(
+    runway_simulator: Simulator, switch: Callable[[str], None], before: str, after: str, request_: Any
+) -> None:
+    switch(before)
+    task_id = RunwayHook().submit(request_)
+    runway_simulator.advance(3600)
+    switch(after)
+    for path in PATHS[after]:
+        runway_simulator.add_fault("http_error", path, status=404, count=None, body=gone(path))
+    task = RunwayHook().get_task(task_id, model=request_.model)
+    assert task.video_url
+    assert asyncio.run(RunwayAsyncHook().get_task(task_id, model=request_.model)) == task
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"),
+    [
+        (envelope(None, 422, "recordInfo is null"), RunwayTaskNotFoundError),
+        (envelope(None, 401, "Unauthorized"), RunwayAuthenticationError),
+        (envelope(None, 500, "internal error"), RunwayServerError),
+        (Answer(json.dumps(gone("/api/v1/jobs/recordInfo")).encode(), 404), RunwayRequestError),
+    ],
+    ids=["unknown", "refused", "an outage", "gone too"],
+)
+def test_where_the_connections_generation_was_retired_the_other_has_the_last_word(
+    recorder: Recorder, connect: Callable[..., str], other: Answer, kind: type[RunwayError]
+) -> None:
+    connect(host=recorder.url, extra={"api": "dedicated"})
+    retired = Answer(json.dumps(gone("/api/v1/runway/record-detail")).encode(), 404)
+    recorder.answer = lambda request: retired if "record-detail" in request.path else other
+    hook = RunwayAsyncHook(patience=0)
+    for look in (RunwayHook(patience=0).get_task, lambda task_id: asyncio.run(hook.get_task(task_id))):
+        with pytest.raises(RunwayError) as caught:
+            look("1")
+        assert type(caught.value) is kind
+        assert "extra 'api'" in str(caught.value), "the text does not say what to change"
+
+
+def test_a_new_task_of_the_market_has_its_grace_though_the_dedicated_routes_were_retired(
+    recorder: Recorder, connect: Callable[..., str]
+) -> None:
+    connect(host=recorder.url, extra={"api": "market"})
+    retired = Answer(json.dumps(gone("/api/v1/runway/record-detail")).encode(), 404)
+    unknown = envelope(None, 422, "recordInfo is null")
+    recorder.answer = lambda request: retired if "record-detail" in request.path else unknown
+    with pytest.raises(RunwayTaskNotFoundError):
+        RunwayHook(patience=0).get_task("1")
+
+
 @pytest.mark.parametrize(("before", "after"), APIS)
 def test_an_extension_goes_to_the_generation_of_its_parent(
     runway_simulator: Simulator, switch: Callable[[str], None], before: str, after: str
@@ -118,14 +184,50 @@ def test_an_extension_goes_to_the_generation_of_its_parent(
     assert RunwayHook().get_task(extension).video_url
 
 
-def test_a_parent_that_cannot_be_looked_up_leaves_the_extension_to_the_connections_generation(
+def test_a_parent_that_nobody_knows_leaves_the_extension_to_the_connections_generation(
     recorder: Recorder, connect: Callable[..., str]
 ) -> None:
     connect(host=recorder.url, extra={"api": "market"})
     recorder.answer = lambda request: (
-        envelope({"taskId": "2"}) if request.method == "POST" else envelope(None, 500, "internal error")
+        envelope({"taskId": "2"}) if request.method == "POST" else envelope(None, 422, "recordInfo is null")
     )
     assert RunwayHook(patience=0).submit(ExtendVideo("1", "It sinks")) == "2"
     assert [request.path for request in recorder.requests if request.method == "POST"] == [
         "/api/v1/jobs/createTask"
     ]
+
+
+@pytest.mark.parametrize("code", [429, 455, 500])
+def test_one_failure_does_not_send_an_extension_to_the_wrong_generation(
+    runway_simulator: Simulator, switch: Callable[[str], None], pauses: list[float], code: int
+) -> None:
+    switch("dedicated")
+    parent = RunwayHook().submit(GenerateVideo("A paper boat"))
+    runway_simulator.advance(600)
+    switch("market")
+    runway_simulator.add_fault("body_code", "/api/v1/", method="GET", code=code, count=2)
+    RunwayHook().submit(ExtendVideo(parent, "It sinks"))
+    assert runway_simulator.creations[-1]["path"] == "/api/v1/runway/extend"
+    assert pauses
+
+
+def test_an_extension_is_not_sent_while_nobody_says_who_made_its_parent(
+    recorder: Recorder, connect: Callable[..., str]
+) -> None:
+    connect(host=recorder.url)
+    recorder.answer = lambda request: envelope(None, 500, "internal error")
+    with pytest.raises(RunwayServerError, match=r"internal error.*Nothing was submitted"):
+        RunwayHook(patience=0).submit(ExtendVideo("1", "It sinks"))
+    assert {request.method for request in recorder.requests} == {"GET"}
+
+
+def test_a_source_that_kie_ai_would_not_fetch_is_refused_before_it_is_paid_for(
+    runway_simulator: Simulator,
+) -> None:
+    with pytest.raises(
+        RunwayValidationError, match=r"video_url='http://example\.com/a\.mp4': must be"
+    ):
+        RunwayHook().submit(GenerateAlephVideo("Ink", "http://example.com/a.mp4?key=1"))
+    assert runway_simulator.creations == []
+    RunwayHook().submit(GenerateAlephVideo("Ink", f"{runway_simulator.url}/a.mp4"))
+    assert len(runway_simulator.creations) == 1

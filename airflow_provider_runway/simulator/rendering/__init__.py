@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -28,36 +30,71 @@ _ALEPH_RATIOS = (*_RATIOS, "21:9")
 _THUMBNAIL_AT = 2.5
 
 
-def render_video(plan: Plan, folder: Path) -> Path:
-    """Draw a video, and whatever it is made from, unless that was done before.
+class Stopped(Exception):
+    """The drawing was ended before its time."""
+
+
+class Renderer:
+    """Draws videos and their thumbnails, each once.
 
     :param folder: where drawn files are kept.
-    :return: an MP4 with H.264, playable while it is still loading.
+    :param stopped: once it is set, what is being drawn ends within a frame.
     """
-    target = folder / f"{plan.name}.mp4"
-    if not target.exists():
-        partial = _partial(target)
-        size, frames = _frames(plan, folder)
-        encode(frames, size, partial)
+
+    def __init__(self, folder: Path, stopped: threading.Event) -> None:
+        self._folder = folder
+        self._stopped = stopped
+
+    def video(self, plan: Plan) -> Path:
+        """Draw a video, and whatever it is made from, unless that was done before.
+
+        :return: an MP4 with H.264, playable while it is still loading.
+        :raises Stopped: it was.
+        """
+        target = self._folder / f"{plan.name}.mp4"
+        if not target.exists():
+            with _partial(target) as partial:
+                size, frames = self._frames(plan)
+                encode(self._until_stopped(frames), size, partial)
+        return target
+
+    def picture(self, plan: Plan) -> Path:
+        """Draw the video's thumbnail, a JPEG of the same size.
+
+        :raises Stopped: it was.
+        """
+        target = self._folder / f"{plan.name}.jpg"
+        if not target.exists():
+            with _partial(target) as partial:
+                frame_at(self.video(plan), _THUMBNAIL_AT).save(partial, format="JPEG", quality=88)
+        return target
+
+    def _until_stopped(self, frames: Iterator[Image.Image]) -> Iterator[Image.Image]:
+        for frame in frames:
+            if self._stopped.is_set():
+                raise Stopped
+            yield frame
+
+    def _file(self, origin: Path | Plan | None, *, video: bool) -> Path | None:
+        if isinstance(origin, Plan):
+            return self.video(origin) if video else self.picture(origin)
+        return origin
+
+    def _frames(self, plan: Plan) -> tuple[Size, Iterator[Image.Image]]:
+        if plan.restyled:
+            return _restyled_frames(plan, self._file(plan.source, video=True))
+        return _drawn_frames(plan, self._file(plan.image, video=False))
+
+
+@contextmanager
+def _partial(target: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes the target once all of it is written."""
+    partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        yield partial
         os.replace(partial, target)
-    return target
-
-
-def render_picture(plan: Plan, folder: Path) -> Path:
-    """Draw the video's thumbnail, a JPEG of the same size.
-
-    :param folder: where drawn files are kept.
-    """
-    target = folder / f"{plan.name}.jpg"
-    if not target.exists():
-        partial = _partial(target)
-        frame_at(render_video(plan, folder), _THUMBNAIL_AT).save(partial, format="JPEG", quality=88)
-        os.replace(partial, target)
-    return target
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _size(ratio: str, short_side: int) -> Size:
@@ -76,16 +113,8 @@ def _nearest_ratio(size: Size, ratios: tuple[str, ...]) -> str:
     return min(ratios, key=distance)
 
 
-def _file(origin: Path | Plan | None, folder: Path, *, video: bool) -> Path | None:
-    if isinstance(origin, Plan):
-        return render_video(origin, folder) if video else render_picture(origin, folder)
-    return origin
-
-
-def _frames(plan: Plan, folder: Path) -> tuple[Size, Iterator[Image.Image]]:
-    if plan.restyled:
-        return _restyled_frames(plan, folder)
-    picture = load_picture(_file(plan.image, folder, video=False))
+def _drawn_frames(plan: Plan, image: Path | None) -> tuple[Size, Iterator[Image.Image]]:
+    picture = load_picture(image)
     ratio = plan.aspect_ratio or (_nearest_ratio(picture.size, _RATIOS) if picture else "16:9")
     size = _size(ratio, plan.short_side)
     ground = MovingPicture(picture, size) if picture else Scene(plan.scene, size)
@@ -101,8 +130,7 @@ def _frames(plan: Plan, folder: Path) -> tuple[Size, Iterator[Image.Image]]:
     return size, frames()
 
 
-def _restyled_frames(plan: Plan, folder: Path) -> tuple[Size, Iterator[Image.Image]]:
-    source = _file(plan.source, folder, video=True)
+def _restyled_frames(plan: Plan, source: Path | None) -> tuple[Size, Iterator[Image.Image]]:
     if source is not None and not is_video(source):
         source = None
     source_size = frame_at(source, 0).size if source else (16, 9)

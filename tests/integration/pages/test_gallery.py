@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from airflow_provider_runway.exceptions import RunwayError
+from airflow_provider_runway.operators.runway import RunwayGenerateOperator
+from airflow_provider_runway.simulator import Simulator
+from tests.integration.conftest import TaskInstance
 from tests.integration.pages.conftest import Past, extended, submitted
 
 URL = "https://kie.example/videos/one.mp4"
@@ -38,13 +42,13 @@ def test_a_download_by_url_belongs_to_the_video_of_that_url(past: Past) -> None:
 
 
 def test_it_counts_what_became_of_all(present: Past) -> None:
-    error = {"kind": "RunwayTaskRejectedError", "text": "Moderation.", "unknown": False}
+    error = {"kind": "RunwayTaskRejectedError", "text": "Moderation."}
     present.add("generate", 0, xcoms=submitted("a", video_url=URL))
     present.add("generate", 1, state="deferred", xcoms=submitted("b"))
     present.add("generate", 2, state="failed", xcoms={**submitted("c"), "runway_error": error})
-    unknown = {"kind": "RunwaySubmissionUnknownError", "text": "Nobody knows.", "unknown": True}
+    unknown = {"kind": "RunwaySubmissionUnknownError", "text": "Nobody knows."}
     present.add("generate", 3, state="failed", xcoms={"runway_error": unknown})
-    refused = {"kind": "RunwayCreditsError", "text": "No credits.", "unknown": False}
+    refused = {"kind": "RunwayCreditsError", "text": "No credits."}
     present.add("generate", 4, state="failed", xcoms={"runway_error": refused})
     present.add("generate", 5, state="failed")
     present.add("generate", 6, state="running")
@@ -61,9 +65,47 @@ def test_it_counts_what_became_of_all(present: Past) -> None:
     assert told["videos"][5]["error"] is None
 
 
+@pytest.mark.usefixtures("pauses")
+@pytest.mark.parametrize(
+    ("fault", "path", "min_credits", "state"),
+    [
+        ("drop_after", "/api/v1/runway/generate", None, "unknown"),
+        ("html", "/api/v1/chat/credit", 5, "failed"),
+    ],
+    ids=["a lost submission", "a free question"],
+)
+def test_only_a_lost_submission_is_unknown(
+    past: Past,
+    runway_simulator: Simulator,
+    context: Any,
+    ti: TaskInstance,
+    fault: str,
+    path: str,
+    min_credits: float | None,
+    state: str,
+) -> None:
+    runway_simulator.add_fault(fault, path, count=None)
+    generate = RunwayGenerateOperator(
+        task_id="generate", prompt="A boat", min_credits=min_credits, durable=False
+    )
+    with pytest.raises(RunwayError):
+        generate.execute(context)
+    past.add("generate", state="failed", xcoms=ti.xcoms)
+    assert [one["state"] for one in past.gallery()["videos"]] == [state]
+
+
+def test_the_flag_that_earlier_versions_wrote_beside_an_error_means_nothing(past: Past) -> None:
+    """It was about another question: of what kind the answer would have been to a creation."""
+    lost = {"kind": "RunwaySubmissionUnknownError", "text": "Nobody knows.", "unknown": False}
+    past.add("generate", 0, state="failed", xcoms={"runway_error": lost})
+    free = {"kind": "RunwayUnreadableAnswerError", "text": "HTTP 502", "unknown": True}
+    past.add("generate", 1, state="failed", xcoms={"runway_error": free})
+    assert [one["state"] for one in past.gallery()["videos"]] == ["unknown", "failed"]
+
+
 def test_a_sensor_that_failed_fails_the_video(past: Past) -> None:
     past.add("generate", xcoms=submitted("one"))
-    error = {"kind": "RunwaySensorTimeoutError", "text": "Too long.", "unknown": False}
+    error = {"kind": "RunwaySensorTimeoutError", "text": "Too long."}
     past.add("wait", state="failed", xcoms={"runway_error": error}, rendered={"runway_task_id": "one"})
     told = past.gallery()
     assert told["counts"]["failed"] == told["total"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ URL = "https://kie.example/videos/one.mp4"
 PICTURE = "https://kie.example/videos/one.jpg"
 
 
-def failure(kind: str, text: str = "It went wrong.", *, unknown: bool = False) -> dict[str, Any]:
-    return {"runway_error": {"kind": kind, "text": text, "unknown": unknown}}
+def failure(kind: str, text: str = "It went wrong.") -> dict[str, Any]:
+    return {"runway_error": {"kind": kind, "text": text}}
 
 
 def test_a_video_is_told_with_all_that_is_known_of_it(past: Past) -> None:
@@ -56,7 +57,8 @@ def test_one_that_waits_says_since_when_and_until_when_usually(present: Past) ->
     assert datetime.fromisoformat(told["submitted_at"]) < datetime.now(timezone.utc) - timedelta(seconds=49)
     assert told["usual"]["p50"] > 0
     assert told["video"] == {
-        "source": None, "url": None, "vendor_url": None, "poster": None, "expires_at": None, "expired": False,
+        "source": None, "url": None, "vendor_url": None, "poster": None, "vendor_poster": None,
+        "expires_at": None, "expired": False,
     }  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def test_a_submission_that_nobody_knows_of_says_what_to_do(past: Past) -> None:
 
 
 def test_a_look_up_without_an_answer_is_no_unknown_submission(past: Past) -> None:
-    unread = failure("RunwayUnreadableAnswerError", unknown=True)
+    unread = failure("RunwayUnreadableAnswerError")
     past.add("generate", state="failed", xcoms={**submitted("one"), **unread})
     assert past.video("generate")["state"] == "failed"
 
@@ -136,6 +138,18 @@ def test_a_copy_outside_the_roots_is_named_but_played_from_kie(past: Past) -> No
     told = past.video("generate")
     assert (told["path"], told["size"], told["sha256"]) == tuple(stored.values())
     assert (told["video"]["source"], told["video"]["url"]) == ("vendor", URL)
+
+
+def test_a_copy_below_a_root_is_played_first_and_kie_ais_video_where_it_is_not_there(
+    past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__RUNWAY__VIDEO_ROOTS", str(tmp_path))
+    stored = submitted("one", video_url=URL, image_url=PICTURE, path=f"{tmp_path}/one.mp4")
+    past.add("generate", xcoms=stored)
+    video = past.video("generate")["video"]
+    assert (video["source"], video["vendor_url"], video["vendor_poster"]) == ("stored", URL, PICTURE)
+    assert (video["url"].partition("?")[0], video["poster"].partition("?")[0]) == ("file", "poster")
+    assert [past.get(what, task_id="generate").status_code for what in ("file", "poster")] == [404, 404]
 
 
 def test_each_task_of_a_video_tells_the_whole(past: Past) -> None:

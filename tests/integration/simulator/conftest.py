@@ -73,11 +73,11 @@ class Client:
     def credits(self) -> float:
         return float(self.get("/api/v1/chat/credit").json()["data"])
 
-    def upload(self, name: str, content: bytes) -> str:
+    def upload(self, name: str, content: bytes, **fields: str) -> str:
         answer = self.session.post(
             f"{self.url}/api/file-stream-upload",
             files={"file": (name, content)},
-            data={"uploadPath": "tests"},
+            data={"uploadPath": "tests", **fields},
             timeout=30,
         ).json()
         return str(answer["data"]["downloadUrl"])

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_runway.simulator import Simulator
 from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client
@@ -68,6 +76,52 @@ def test_an_interrupted_simulator_ends_in_order(start: Start) -> None:
     assert process.wait(30) == 0
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_it_at_once_though_it_draws(start: Start, tmp_path: Path, times: int) -> None:
+    pytest.importorskip("av")
+    options = ("--speed", "1000", "--rate-limit", "0", "--files-dir", str(tmp_path))
+    process, client = start("--port", "0", *options)
+    task_id = client.create()
+    for _ in range(30):
+        client.control("POST", "clock", json={"advance": 60})
+        task_id = client.extend(task_id)
+    client.control("POST", "clock", json={"advance": 60})
+    url = client.detail(task_id)["videoInfo"]["videoUrl"]
+
+    def ask() -> None:
+        with suppress(requests.ConnectionError):
+            requests.get(url, timeout=300)
+
+    threading.Thread(target=ask, daemon=True).start()
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "results").iterdir()):
+        assert time.monotonic() < deadline, "nothing is drawn"
+        time.sleep(0.01)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_said_as_a_url_has_it(start: Start) -> None:
+    _, client = start("--port", "0", "--no-render", "--host", "::1")
+    assert client.url.startswith("http://[::1]:")
+    client.create(body={**TEXT_TO_VIDEO, "imageUrl": client.upload("a.png", b"\x89PNG\r\n\x1a\n")})
+    with Simulator(render=False, host="::1") as simulator:
+        Client(simulator.url).create()
+
+
 def test_options_reach_the_simulator(start: Start) -> None:
     options = ("--api-key", "one", "--api-key", "two", "--speed", "2", "--spread", "0", "--rate-limit", "1")
     _, client = start(
@@ -103,8 +157,34 @@ def test_a_state_file_that_is_something_else_is_said_plainly(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("tasks", (1, "a", '{"old": 1}')),
+        ("tasks", (1, "a", "[]")),
+        ("tasks", (1, "a", "no JSON")),
+        ("tasks", (1, "a", None)),
+        ("numbers", ("advanced", None)),
+    ],
+)
+def test_a_state_file_of_another_version_is_said_plainly(
+    tmp_path: Path, table: str, row: tuple[Any, ...]
+) -> None:
+    path = tmp_path / "state.sqlite"
+    with Simulator(render=False, state_file=path):
+        pass
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+    ended = run("--port", "0", "--no-render", "--state-file", str(path))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("The simulator's files cannot be used: ")
+    assert ended.stderr.count("\n") == 1, ended.stderr
+
+
+@pytest.mark.parametrize(
     ("option", "value", "said"),
     [
+        ("--rate-limit", "-1", "rate_limit must not be negative, got -1"),
+        ("--balance", "-0.5", "balance must not be negative, got -0.5"),
         ("--speed", "0", "speed must be greater than 0"),
         ("--speed", "nan", "speed must be a finite number"),
         ("--balance", "nan", "balance must be a finite number"),

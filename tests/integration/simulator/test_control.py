@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import requests
 
 from airflow_provider_runway.simulator import Simulator
-from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client
+from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client, MakeSimulator
 
 
 def test_every_creation_is_kept_with_its_body(simulator: Simulator, client: Client) -> None:
@@ -113,7 +116,26 @@ def test_the_clock_is_put_forward_by_the_endpoint_too(client: Client) -> None:
     task_id = client.create()
     assert client.control("POST", "clock", json={"advance": 600}).status_code == 200
     assert client.detail(task_id)["state"] == "success"
-    assert client.control("POST", "clock", json={"advance": -1}).status_code == 400
+
+
+NO_SECONDS = ["-1", "NaN", "Infinity", "-Infinity", "1e999", "1e300", "1" + "0" * 400, "true", '"60"', "null"]
+
+
+@pytest.mark.parametrize("seconds", NO_SECONDS)
+def test_a_clock_that_would_stand_nowhere_is_refused_and_leaves_the_state_file_good(
+    make_simulator: MakeSimulator, tmp_path: Path, seconds: str
+) -> None:
+    simulator = make_simulator(state_file=tmp_path / "state.sqlite")
+    client = Client(simulator.url)
+    task_id = client.create()
+    answer = client.control("POST", "clock", data=f'{{"advance": {seconds}}}')
+    assert answer.status_code == 400
+    assert "advance" in answer.json()["error"]
+    with pytest.raises(ValueError, match="advance"):
+        simulator.advance(json.loads(seconds))
+    simulator.close()
+    simulator.start()
+    assert Client(simulator.url).detail(task_id)["state"] == "wait"
 
 
 def test_a_reset_forgets_everything(simulator: Simulator, client: Client) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.simulator import Settings
 from airflow_provider_runway.simulator.faults import KINDS
 from tests.integration.simulator.test_fixture import ENVIRONMENT, PLUGIN
@@ -65,6 +66,12 @@ def test_the_other_snippets_work_too(tmp_path: Path) -> None:
     assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
     started = subprocess.run([sys.executable, "used.py"], **run)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", started.stdout), started.stderr
+
+
+def test_the_pages_key_spoils_no_answer() -> None:
+    (key,) = re.findall(r'"password": "([^"]+)"', PAGE)
+    answer = PAGE.encode()
+    assert RunwaySettings("runway_default", key).redact(answer) == answer
 
 
 def test_every_setting_is_on_the_page() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_runway.simulator import Fault, Simulator
-from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client
+from airflow_provider_runway.simulator.faults import TASK_KINDS
+from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client, MakeSimulator
 
 CREDIT, GENERATE = "/api/v1/chat/credit", "/api/v1/runway/generate"
 
@@ -94,6 +96,46 @@ def test_a_task_is_made_to_fail(simulator: Simulator, client: Client, kind: str,
     other = client.create()
     simulator.advance(600)
     assert client.detail(other)["state"] == "success"
+
+
+def refused_for_want_of_a_key(client: Client) -> requests.Response:
+    return client.session.post(client.url + GENERATE, json=TEXT_TO_VIDEO, headers={"Authorization": None})
+
+
+REFUSED: dict[int, Callable[[Client], requests.Response]] = {
+    401: refused_for_want_of_a_key,
+    402: lambda client: client.post(GENERATE, {**TEXT_TO_VIDEO, "quality": "1080p"}),
+    422: lambda client: client.post(GENERATE, {**TEXT_TO_VIDEO, "duration": 7}),
+    429: lambda client: client.post(GENERATE, TEXT_TO_VIDEO),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(TASK_KINDS))
+@pytest.mark.parametrize("code", REFUSED)
+def test_a_fault_of_a_task_waits_for_a_creation_that_is_accepted(
+    make_simulator: MakeSimulator, kind: str, code: int
+) -> None:
+    # 24 credits are enough for two videos in 720p, and for none in 1080p.
+    simulator = make_simulator(balance=24.0, rate_limit=1 if code == 429 else 20)
+    client = Client(simulator.url)
+    client.create()
+    simulator.add_fault(kind)
+    assert REFUSED[code](client).json()["code"] == code
+    assert simulator.stats()["faults"][0]["used"] == 0
+    simulator.advance(10)
+    client.create()
+    assert simulator.stats()["faults"][0]["used"] == 1
+
+
+def test_a_creation_can_meet_a_tasks_fault_beside_one_of_its_answer(
+    simulator: Simulator, client: Client
+) -> None:
+    simulator.add_fault("drop_after", GENERATE)
+    simulator.add_fault("upstream_failure", GENERATE)
+    with pytest.raises(requests.ConnectionError):
+        client.post(GENERATE, TEXT_TO_VIDEO)
+    simulator.advance(600)
+    assert [task["state"] for task in simulator.tasks] == ["fail"]
 
 
 def test_a_stuck_task_never_ends(simulator: Simulator, client: Client) -> None:

@@ -36,9 +36,16 @@ def test_an_upload_is_answered_as_recorded_and_served_back(simulator: Simulator,
 
 
 def test_an_upload_under_the_same_name_overwrites(client: Client) -> None:
-    url = client.upload("a.txt", b"first")
-    assert client.upload("a.txt", b"second") == url
+    url = client.upload("1.txt", b"first", fileName="a.txt")
+    assert client.upload("2.txt", b"second", fileName="a.txt") == url
     assert requests.get(url, timeout=30).content == b"second"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "dir/a.txt", "a" * 300 + ".txt"])
+def test_an_upload_without_a_name_gets_a_random_one_with_its_ending(client: Client, name: str) -> None:
+    urls = [client.upload(name, content) for content in (b"first", b"second")]
+    assert [requests.get(url, timeout=30).content for url in urls] == [b"first", b"second"]
+    assert all(url.endswith(".txt") and not url.endswith(("/a.txt", "/" + name)) for url in urls)
 
 
 def test_an_upload_is_deleted_after_three_days(simulator: Simulator, client: Client) -> None:
@@ -95,7 +102,10 @@ def test_an_upload_with_a_name_that_no_file_can_have_is_refused(
     client: Client, name: str, folder: str
 ) -> None:
     answer = client.session.post(
-        client.url + UPLOAD, files={"file": (name, b"text")}, data={"uploadPath": folder}, timeout=30
+        client.url + UPLOAD,
+        files={"file": ("a.png", b"text")},
+        data={"uploadPath": folder, "fileName": name},
+        timeout=30,
     ).json()
     assert (answer["success"], answer["code"]) == (False, 400)
 
@@ -164,15 +174,22 @@ def test_a_file_is_uploaded_from_an_address_of_the_simulators_own(client: Client
     assert answer["data"]["mimeType"] == "video/mp4"
     stored = requests.get(answer["data"]["downloadUrl"], timeout=30).content
     assert stored == requests.get(video_url, timeout=30).content
-    again = upload_as_json(client, "url", fileUrl=answer["data"]["downloadUrl"], uploadPath="copies")
-    assert again["data"]["fileName"] == "boat.mp4"
-    assert requests.get(again["data"]["downloadUrl"], timeout=30).content == stored
+    copies = [
+        upload_as_json(client, "url", fileUrl=answer["data"]["downloadUrl"], uploadPath="copies")["data"]
+        for _ in range(2)
+    ]
+    assert len({copy["fileName"] for copy in copies} | {"boat.mp4"}) == 3
+    for copy in copies:
+        assert copy["fileName"].endswith(".mp4")
+        assert requests.get(copy["downloadUrl"], timeout=30).content == stored
 
 
 @pytest.mark.parametrize("head", ["", "data:image/png;base64,"])
 def test_a_file_is_uploaded_as_base64(client: Client, head: str) -> None:
     answer = upload_as_json(client, "base64", base64Data=f"{head}c29tZSBieXRlcw==", uploadPath="images")
     assert_as_recorded(answer, "upload_stream")
+    again = upload_as_json(client, "base64", base64Data=f"{head}c29tZQ==", uploadPath="images")
+    assert again["data"]["fileName"] != answer["data"]["fileName"]
     assert answer["data"]["fileName"].endswith(".png" if head else "")
     assert requests.get(answer["data"]["downloadUrl"], timeout=30).content == b"some bytes"
 

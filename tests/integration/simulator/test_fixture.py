@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_runway.api.requests import GenerateAlephVideo, GenerateVideo, RunwayRequest
+from airflow_provider_runway.exceptions import RunwayError
 from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.sensors.runway import RunwayTaskSensor
 from airflow_provider_runway.simulator import Simulator
@@ -29,14 +30,14 @@ PLUGIN = "airflow_provider_runway.simulator.pytest_plugin"
 HEAVY = ["aiohttp", "airflow", "av", "PIL", "requests", "sqlite3"]
 
 
-def run_tests(folder: Path, source: str) -> str:
+def run_tests(folder: Path, source: str, **environment: str) -> str:
     (folder / "test_users_own.py").write_text(source)
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", PLUGIN, "-q", "--rootdir", str(folder), str(folder)],
         capture_output=True,
         text=True,
         timeout=120,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **environment},
         cwd=folder,
         check=False,
     )
@@ -82,6 +83,53 @@ def test_balance(runway_simulator):
 """,
     )
     assert "1 passed" in output, output
+
+
+BACKEND = """
+from airflow.models.connection import Connection
+from airflow.secrets import BaseSecretsBackend
+
+class Backend(BaseSecretsBackend):
+    def get_connection(self, conn_id, team_name=None):
+        if conn_id == "{conn_id}":
+            return Connection(conn_id=conn_id, conn_type="runway", password="0123456789abcdef")
+        return None
+"""
+
+
+def run_with_backend(folder: Path, conn_id: str) -> str:
+    (folder / "users_own_backend.py").write_text(BACKEND.replace("{conn_id}", conn_id))
+    return run_tests(
+        folder,
+        "def test_it(runway_simulator):\n    print('it came to the test')\n",
+        PYTHONPATH=os.pathsep.join([str(folder), ENVIRONMENT["PYTHONPATH"]]),
+        AIRFLOW__SECRETS__BACKEND="users_own_backend.Backend",
+    )
+
+
+def test_a_secrets_backend_that_leads_to_kie_ai_ends_the_test_before_anything_is_paid(
+    tmp_path: Path,
+) -> None:
+    output = run_with_backend(tmp_path, "runway_default")
+    assert "1 error" in output, output
+    assert "leads to https://api.kie.ai" in output
+    assert "A secrets backend has it" in output
+    assert "it came to the test" not in output
+    assert "0123456789abcdef" not in output
+
+
+def test_a_secrets_backend_without_the_connection_is_no_hindrance(tmp_path: Path) -> None:
+    output = run_with_backend(tmp_path, "another")
+    assert "1 passed" in output, output
+
+
+def test_a_prompt_and_an_error_come_back_as_they_are(runway_simulator: Simulator) -> None:
+    prompt = "A flight simulator at dusk, for a key of runway_default"
+    hook = RunwayHook(patience=0)
+    assert hook.get_task(hook.submit(GenerateVideo(prompt))).prompt == prompt
+    runway_simulator.add_fault("body_code", code=400, msg="the simulator says no")
+    with pytest.raises(RunwayError, match="the simulator says no"):
+        hook.get_credits()
 
 
 REQUESTS: list[RunwayRequest] = [

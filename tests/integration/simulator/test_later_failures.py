@@ -11,6 +11,11 @@ from airflow_provider_runway.simulator import Simulator
 from tests.integration.simulator.conftest import MARKET_TEXT_TO_VIDEO, MINUTE, TEXT_TO_VIDEO, Client
 
 DEAD = "https://files.invalid/a.png"
+#: How a PNG, a JPEG, a WebP and an MP4 begin.
+PICTURES = [b"\x89PNG\r\n\x1a\n picture", b"\xff\xd8\xff\xe0 picture", b"RIFF1234WEBP picture"]
+MP4 = b"\0\0\0\x18ftypmp42 video"
+#: Bytes that kie.ai takes.
+MOST = 10 * 1024 * 1024
 
 
 def finished(simulator: Simulator, task_id: str) -> str:
@@ -67,9 +72,45 @@ def test_a_dead_picture_fails_later(simulator: Simulator, client: Client, url: s
     assert client.detail(task_id)["failCode"] == 451
 
 
-def test_an_uploaded_picture_is_good(simulator: Simulator, client: Client) -> None:
-    body = {**TEXT_TO_VIDEO, "imageUrl": client.upload("a.png", b"picture")}
+@pytest.mark.parametrize("content", PICTURES)
+def test_an_uploaded_picture_is_good(simulator: Simulator, client: Client, content: bytes) -> None:
+    url = client.upload("a.png", content)
+    body = {**TEXT_TO_VIDEO, "imageUrl": url}
     assert client.detail(finished(simulator, client.create(body=body)))["state"] == "success"
+    task_id = finished(simulator, client.restyle(client.upload("a.mp4", MP4), referenceImage=url))
+    assert client.aleph_info(task_id)["successFlag"] == 1
+
+
+@pytest.mark.parametrize("content", [MP4, b"", b"no picture", b"RIFF1234WAVE"])
+def test_what_is_no_picture_fails_later_in_its_place(
+    simulator: Simulator, client: Client, content: bytes
+) -> None:
+    url = client.upload("a.png", content)
+    task_id = finished(simulator, client.create(body={**TEXT_TO_VIDEO, "imageUrl": url}))
+    assert_failed(client, task_id, "image")
+    assert client.detail(task_id)["failCode"] == 400
+    task_id = finished(simulator, client.restyle(client.upload("a.mp4", MP4), referenceImage=url))
+    assert client.aleph_info(task_id)["successFlag"] == 3
+    assert "image" in client.aleph_info(task_id)["errorMessage"]
+
+
+@pytest.mark.parametrize("content", [*PICTURES, b"", b"no video"])
+def test_what_is_no_video_fails_later_as_a_source(
+    simulator: Simulator, client: Client, content: bytes
+) -> None:
+    task_id = finished(simulator, client.restyle(client.upload("a.mp4", content)))
+    assert client.aleph_info(task_id)["successFlag"] == 3
+    assert "video" in client.aleph_info(task_id)["errorMessage"]
+
+
+def test_a_result_is_good_for_what_it_is_alone(simulator: Simulator, client: Client) -> None:
+    made = client.detail(finished(simulator, client.create()))["videoInfo"]
+    body = {**TEXT_TO_VIDEO, "imageUrl": made["imageUrl"]}
+    assert client.detail(finished(simulator, client.create(body=body)))["state"] == "success"
+    body = {**TEXT_TO_VIDEO, "imageUrl": made["videoUrl"]}
+    assert_failed(client, finished(simulator, client.create(body=body)), "image")
+    task_id = finished(simulator, client.restyle(made["imageUrl"]))
+    assert client.aleph_info(task_id)["successFlag"] == 3
 
 
 @pytest.mark.parametrize(
@@ -81,9 +122,15 @@ def test_a_dead_source_video_fails_later(simulator: Simulator, client: Client, u
     assert "video" in client.aleph_info(task_id)["errorMessage"]
 
 
-def test_a_source_of_more_than_ten_megabytes_fails_later(simulator: Simulator, client: Client) -> None:
-    url = client.upload("large.mp4", bytes(10 * 1024 * 1024 + 1))
-    assert client.aleph_info(finished(simulator, client.restyle(url)))["successFlag"] == 3
+@pytest.mark.parametrize(("size", "is_good"), [(MOST, True), (MOST + 1, False)])
+def test_a_picture_or_a_source_of_more_than_ten_megabytes_fails_later(
+    simulator: Simulator, client: Client, size: int, is_good: bool
+) -> None:
+    video, picture = (client.upload("large", start.ljust(size, b"\0")) for start in (MP4, PICTURES[0]))
+    task_id = finished(simulator, client.restyle(video))
+    assert client.aleph_info(task_id)["successFlag"] == (1 if is_good else 3)
+    task_id = finished(simulator, client.create(body={**TEXT_TO_VIDEO, "imageUrl": picture}))
+    assert client.detail(task_id)["state"] == ("success" if is_good else "fail")
 
 
 def test_a_video_made_here_is_a_good_source_until_it_expires(simulator: Simulator, client: Client) -> None:

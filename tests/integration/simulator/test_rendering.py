@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client, MakeSimu
 
 av = pytest.importorskip("av")
 frames_of = pytest.importorskip("airflow_provider_runway.simulator.rendering.video").frames_of
-render_video = pytest.importorskip("airflow_provider_runway.simulator.rendering").render_video
+rendering = pytest.importorskip("airflow_provider_runway.simulator.rendering")
 
 
 @dataclass
@@ -145,9 +147,9 @@ def test_an_image_to_video_shows_the_uploaded_picture(simulator: Simulator, clie
 def test_a_picture_or_source_that_cannot_be_read_still_gives_a_video(
     simulator: Simulator, client: Client
 ) -> None:
-    broken = client.upload("broken.png", b"no picture")
+    broken = client.upload("broken.png", b"\x89PNG\r\n\x1a\n no picture")
     assert video_of(simulator, client, client.create(body={**TEXT_TO_VIDEO, "imageUrl": broken})).seconds == 5
-    broken = client.upload("broken.mp4", b"no video")
+    broken = client.upload("broken.mp4", b"\0\0\0\x18ftypmp42 no video")
     assert video_of(simulator, client, client.restyle(broken)).seconds == 5
 
 
@@ -174,6 +176,30 @@ def test_nothing_is_drawn_before_somebody_asks_and_then_once(
     assert drawn.stat().st_mtime_ns == first_drawn
 
 
+def test_a_simulator_that_closes_does_not_wait_for_what_it_draws(
+    make_simulator: MakeSimulator, tmp_path: Path
+) -> None:
+    # Minutes of drawing: an extension shows all that was before it.
+    simulator = make_simulator(render=True, files_dir=tmp_path, balance=1e6, rate_limit=0)
+    client = Client(simulator.url)
+    task_id = client.create(body={**TEXT_TO_VIDEO, "duration": 10})
+    for _ in range(60):
+        simulator.advance(1000)
+        task_id = client.extend(task_id)
+    url = finished_urls(simulator, client, task_id)["videoUrl"]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(requests.get, url, timeout=300)
+        deadline = time.monotonic() + 30
+        while not list((tmp_path / "results").iterdir()):
+            assert time.monotonic() < deadline, "nothing is drawn"
+            time.sleep(0.01)
+        began = time.monotonic()
+        simulator.close()
+        assert time.monotonic() - began < 15
+        assert isinstance(asked.exception(), requests.ConnectionError)
+    assert list((tmp_path / "results").iterdir()) == [], "half a video is left"
+
+
 @pytest.mark.parametrize("prompt", ["x" * 1800, "word " * 300, "Ein Café 東京 🎬", "line\nbreak\ttab", "."])
 @pytest.mark.parametrize("aspect_ratio", ["16:9", "9:16", "21:9"])
 def test_any_prompt_can_be_drawn(tmp_path: Path, prompt: str, aspect_ratio: str) -> None:
@@ -185,7 +211,8 @@ def test_any_prompt_can_be_drawn(tmp_path: Path, prompt: str, aspect_ratio: str)
         short_side=72,
         watermark="ACME " * 30,
     )
-    assert decode(render_video(plan, tmp_path).read_bytes()).seconds == 1
+    drawn = rendering.Renderer(tmp_path, threading.Event()).video(plan)
+    assert decode(drawn.read_bytes()).seconds == 1
 
 
 @pytest.mark.parametrize(("rate", "seconds", "expected"), [(10, 2, 2), (50, 2, 2), (30, 8, 5)])

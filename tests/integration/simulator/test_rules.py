@@ -38,6 +38,7 @@ ACCEPTED = [
     (ALEPH, changed(RESTYLING, aspectRatio="21:9", referenceImage=PICTURE, seed=7, uploadCn=True)),
     (MARKET, MARKET_TEXT_TO_VIDEO),
     (MARKET, market("runway", {**MARKET_FIELDS, "duration": "10", "image_url": PICTURE, "watermark": "A"})),
+    (MARKET, market("runway", changed(MARKET_FIELDS, aspect_ratio=REMOVED, image_url=PICTURE))),
     (MARKET, market("runway/extend-ai-video", {"task_id": "7d2c", "prompt": "On", "quality": "720p"})),
     (
         MARKET,
@@ -109,6 +110,8 @@ def test_a_broken_rule_is_named_and_costs_nothing(
         {"model": "runway"},
         market("runway", changed(MARKET_FIELDS, prompt=REMOVED)),
         market("runway", changed(MARKET_FIELDS, quality=REMOVED)),
+        market("runway", changed(MARKET_FIELDS, duration=REMOVED)),
+        market("runway", changed(MARKET_FIELDS, aspect_ratio=REMOVED)),
         market("runway/extend-ai-video", {"prompt": "On", "quality": "720p"}),
     ],
 )

@@ -117,6 +117,26 @@ def test_every_documented_form_is_read(form: str, key: str | None) -> None:
     assert read == RunwayCallback(ID, model, succeeded, code, body["msg"])
 
 
+@pytest.mark.parametrize("code", ["200", 200.0, " 200 "])
+def test_a_code_may_be_spelled_as_in_any_other_answer(code: Any) -> None:
+    read = read_callback(json.dumps({"code": code, "data": {"task_id": ID}}))
+    assert (read.code, type(read.code), read.succeeded) == (200, int, True)
+    failed = read_callback(json.dumps({"code": "501", "data": {"task_id": ID}}))
+    assert (failed.code, failed.succeeded) == (501, False)
+
+
+@pytest.mark.parametrize(
+    ("state", "succeeded"),
+    [
+        *((state, False) for state in ("waiting", "queuing", "generating", "fail", "FAIL", "paused", 5, [1])),
+        *((state, True) for state in ("success", "SUCCESS", "", None)),
+    ],
+)
+def test_the_state_has_to_be_that_of_a_success_where_there_is_one(state: Any, succeeded: bool) -> None:
+    body = {"code": 200, "msg": "", "data": {**MARKET, "state": state}}
+    assert read_callback(json.dumps(body)).succeeded is succeeded
+
+
 BODY = json.dumps(FORMS["generate"][0]).encode()
 
 
@@ -165,6 +185,9 @@ def test_five_minutes_are_allowed_and_headers_may_have_any_case(age: int, spell:
         b'{"code": 200, "data": {"task_id": "a b"}}',
         b'{"code": 200, "data": {"task_id": ["x"]}}',
         b'{"code": true, "data": {"task_id": "x"}}',
+        b'{"code": "ok", "data": {"task_id": "x"}}',
+        b'{"code": 200.5, "data": {"task_id": "x"}}',
+        b'{"code": NaN, "data": {"task_id": "x"}}',
         b'{"data": {"task_id": "x"}}',
         b'{"code": 200, "taskId": "x", "data": {"task_id": "y"}}',
         b'{"code": 200, "data": {"task_id": "x", "more": "' + b"x" * 65_536 + b'"}}',

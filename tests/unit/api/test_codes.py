@@ -109,7 +109,7 @@ class TestCodes:
         self, code: int, kind: type[RunwayError], repeat_lookup: bool, repeat_creation: bool, final: bool
     ) -> None:
         for status in (200, 400, 500, 502, code):
-            error = failure(read_credits, status, envelope(code))
+            error = failure(read_created, status, envelope(code))
             assert isinstance(error, kind)
             assert error.code == code
 
@@ -131,6 +131,14 @@ def test_a_generation_that_failed_for_its_input_is_not_retried() -> None:
     error = failure(read_created, 200, envelope(501, "Prompt rejected by moderation"))
     assert isinstance(error, RunwayTaskFailedError)
     assert isinstance(error, AirflowFailException)
+
+
+@pytest.mark.parametrize("read", [read_credits, read_download_url, read_upload])
+def test_a_501_is_no_failed_generation_where_none_was_asked_for(read: Callable[..., Any]) -> None:
+    error = failure(read, 200, envelope(501, "not implemented"))
+    assert isinstance(error, RunwayServerError)
+    assert error.repeat_lookup
+    assert "generation" not in str(error)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +297,12 @@ def test_a_wrong_path_is_called_so_and_is_no_unknown_task(spelled: str) -> None:
         assert "no such path" in str(error)
         assert NO_PATH["path"] in str(error)
         assert "host of the connection" in str(error)
+        assert "extra 'api'" in str(error), "or kie.ai has retired that generation"
         assert not error.creation_unknown
+    other = failure(read_credits, 404, spelled)
+    assert type(other) is RunwayRequestError
+    assert "host of the connection" in str(other)
+    assert "'api'" not in str(other), "both generations share this path"
 
 
 def test_the_edges_refusal_speaks_of_the_user_agent_and_not_of_the_key() -> None:

@@ -20,6 +20,8 @@ from airflow_provider_runway.api.requests import (
     RunwayRequest,
     check_task_id,
     check_url,
+    request_from_dict,
+    request_to_dict,
 )
 from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
@@ -273,6 +275,11 @@ BROKEN_RULES = [
         (generate, {"prompt": value}, "prompt", repr(value), "required")
         for value in ("", None, "  \n", 5, ["A cat"])
     ],
+    *[
+        (call, {field: "None"}, field, "'None'", "what a template makes of an XCom that is not there")
+        for call in (generate, extend, aleph)
+        for field in ("prompt", "watermark")
+    ],
     (generate, {"prompt": "x" * 1801}, "prompt", "1801", "1800"),
     (generate, {"prompt": "half \ud83d"}, "prompt", r"half \ud83d", "Unicode"),
     *[(generate, {"duration": value}, "duration", repr(value), "5, 10") for value in (0, 6, -5, 15)],
@@ -413,6 +420,21 @@ def test_the_price_list_is_in_the_docs() -> None:
     assert extend().price is None
     rows.append("| extend | not listed | |")
     assert page.split("|---|---|---|\n", 1)[1].split("\n\n", 1)[0].splitlines() == rows
+
+
+@pytest.mark.parametrize(("request_", "dedicated_body", "market_input"), EVERY_FIELD)
+def test_a_request_survives_the_way_to_another_process(
+    request_: RunwayRequest, dedicated_body: dict[str, Any], market_input: dict[str, Any]
+) -> None:
+    told = json.loads(json.dumps(request_to_dict(request_)))
+    assert request_from_dict({**told, "of a later release": 1}) == request_
+
+
+def test_a_signature_does_not_go_along() -> None:
+    request_ = aleph(video_url=f"{VIDEO}?signature=1", reference_image=f"{IMAGE}?signature=2")
+    told = request_to_dict(request_)
+    assert "signature" not in json.dumps(told)
+    assert request_from_dict(told) == aleph(video_url=VIDEO, reference_image=IMAGE)
 
 
 @pytest.mark.parametrize("runway_task_id", ["7d2c58e1cf02a1a1b9c447cee9e0e5f7", "a-b_c.d/e", "Ü"])
