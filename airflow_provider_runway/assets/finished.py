@@ -194,7 +194,9 @@ class RunwayFinishedTrigger(BaseEventTrigger):
                 waits[name] = asyncio.create_task(self._wait(watched))
 
     async def _wait(self, watched: Watched) -> dict[str, Any]:
+        from airflow_provider_runway.exceptions import RunwayError
         from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+        from airflow_provider_runway.waiting.ending import WaitEnd
 
         while True:
             # It waits for one task, and shares the session with all that wait in this process.
@@ -208,14 +210,16 @@ class RunwayFinishedTrigger(BaseEventTrigger):
             )
             try:
                 end = await wait.wait()
-                if not _is_of_the_connection(end):
-                    return event_of(watched, end)
-                reason: Exception | None = end.error
+                may_be_mended = _is_of_the_connection(end)
             except Exception as error:
                 # One video is not to end the watch of all.
-                reason = error
-            self._tell(f"Connection {self.runway_conn_id!r} cannot be used, still trying: {reason!r}")
-            await asyncio.sleep(_CONNECTION_PAUSE)
+                end = WaitEnd(error=RunwayError(f"It cannot be polled: {error!r}"))
+                may_be_mended = True
+            left = watched.end_time - time.time()
+            if not may_be_mended or left <= 0:
+                return event_of(watched, end)
+            self._tell(f"Connection {self.runway_conn_id!r} cannot be used, still trying: {end.error!r}")
+            await asyncio.sleep(min(_CONNECTION_PAUSE, left))
 
     def _tell(self, what: str) -> None:
         """Warn, once for each thing that is to be said."""

@@ -42,15 +42,17 @@ class RunwayAsyncHook(HttpAsyncHook):
 
         return shared_session(self.runway_conn_id, load_settings)
 
-    async def is_outdated(self, session: RunwaySession) -> bool:
+    async def is_outdated(self, session: RunwaySession, *, failing: bool = False) -> bool:
         """
         Return whether the connection has changed since a session was opened, so that a new one may do better.
 
         :param session: The session.
+        :param failing: Polls fail, but the key is not rejected: then a new key alone is no change, and the
+            connection is read at most once a minute for all who share the session.
         """
         from airflow_provider_runway.hooks import sessions
 
-        return await sessions.is_outdated(session, load_settings)
+        return await sessions.is_outdated(session, load_settings, failing=failing)
 
     async def config(self) -> NoReturn:
         """Refuse: the HTTP provider's hook would send the connection's extras as headers."""

@@ -7,15 +7,15 @@ import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from airflow_provider_runway import __version__
 from airflow_provider_runway.api import values
-from airflow_provider_runway.api.answers import DIALECTS, Dialect
+from airflow_provider_runway.api.answers import DIALECTS
 from airflow_provider_runway.compat import AirflowNotFoundException, Connection, get_connection, mask_secret
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
@@ -34,6 +34,9 @@ USER_AGENT = f"airflow-provider-runway/{__version__}"
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 MAX_LOOKUPS_PER_SECOND = 500.0
+
+#: Seconds between two readings of a connection while polls fail: it may have been mended meanwhile.
+READ_AGAIN_AFTER = 60.0
 
 
 @dataclass(frozen=True)
@@ -127,15 +130,21 @@ class RunwaySettings:
         )
 
     @property
-    def dialect(self) -> Dialect:
-        """The generation of the API that this connection speaks."""
-        return DIALECTS[self.api]
-
-    @property
     def verify(self) -> bool | str:
         """Whether to check certificates, or the path of the authorities' file."""
         value: bool | str = self.http_extras.get("verify", self.http_extras.get("verify_ssl", True))
         return value
+
+    def is_mended(self, found: RunwaySettings) -> bool:
+        """
+        Return whether the connection has changed in more than its key.
+
+        A new key may be another account's, which does not know the tasks of this one: it is taken up where
+        kie.ai rejects the old one.
+
+        :param found: What the connection says now.
+        """
+        return replace(found, api_key=self.api_key) != self
 
     def redact(self, body: bytes) -> bytes:
         """
@@ -164,28 +173,35 @@ class RunwaySettings:
         """
         from requests.utils import get_environ_proxies, select_proxy
 
-        proxies = self.http_extras.get("proxies", self.http_extras.get("proxy"))
-        if not proxies and self.http_extras.get("trust_env", True):
-            proxies = get_environ_proxies(url)
-        proxy = select_proxy(url, proxies or {})
+        proxies = dict(self.http_extras.get("proxies", self.http_extras.get("proxy")) or {})
+        if self.http_extras.get("trust_env", True):
+            # As `requests` does in a worker: what the connection does not name comes from the environment.
+            environment = get_environ_proxies(url, no_proxy=proxies.get("no_proxy"))
+            proxies = {**environment, **proxies}
+        proxy = select_proxy(url, proxies)
+        if not proxy:
+            return None
         # One without a scheme is common, and means http.
-        return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+        return proxy if "://" in proxy else f"http://{proxy}"
 
-    def ssl_context(self) -> ssl.SSLContext | bool:
-        """Return what to check certificates with: the same trust as the synchronous hook's. Reads files."""
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return what to speak TLS with: the synchronous hook's trust and certificate. Reads files."""
         import ssl
 
         if self.verify is False:
-            return False
-        _, trusted = self._authorities()
-        if trusted is None:
-            import certifi
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            _, trusted = self._authorities()
+            if trusted is None:
+                import certifi
 
-            trusted = certifi.where()
-        is_folder = os.path.isdir(trusted)
-        context = ssl.create_default_context(
-            cafile=None if is_folder else trusted, capath=trusted if is_folder else None
-        )
+                trusted = certifi.where()
+            is_folder = os.path.isdir(trusted)
+            context = ssl.create_default_context(
+                cafile=None if is_folder else trusted, capath=trusted if is_folder else None
+            )
         cert = self.http_extras.get("cert")
         if cert:
             context.load_cert_chain(*([cert] if isinstance(cert, str) else cert))
@@ -193,6 +209,8 @@ class RunwaySettings:
 
     def _authorities(self) -> tuple[str, str | None]:
         """Return where the file of trusted authorities is set, and its path if there is one of the user's."""
+        if self.verify is False:
+            return "", None
         if isinstance(self.verify, str):
             name = "verify" if "verify" in self.http_extras else "verify_ssl"
             return f"connection {self.conn_id!r}, extra {name!r}", self.verify
@@ -210,7 +228,7 @@ class RunwaySettings:
         """
         where, trusted = self._authorities()
         cert = self.http_extras.get("cert")
-        if self.verify is False or not (trusted or cert):
+        if not (trusted or cert):
             return
         import ssl
 
@@ -227,7 +245,7 @@ class RunwaySettings:
         """
         Read the proxies that the connection or the environment names, before any request needs them.
 
-        :raises RunwayValidationError: one that is no proxy; its password is not shown.
+        :raises RunwayValidationError: one that is no http or https proxy; its password is not shown.
         """
         by_extra = next((name for name in ("proxies", "proxy") if self.http_extras.get(name)), None)
         what = f"extra {by_extra!r}" if by_extra else "proxy of the environment"
@@ -237,11 +255,15 @@ class RunwaySettings:
                 continue
             try:
                 parts = urlsplit(proxy)
-                good = parts.hostname and parts.port != 0 and not any(map(str.isspace, proxy))
+                good = _is_host(parts.hostname) and parts.port != 0 and not any(map(str.isspace, proxy))
             except ValueError:
                 good = False
             if not good:
                 raise RunwayValidationError(_wrong(self.conn_id, what, proxy, _PROXY_RULE))
+            if parts.scheme not in ("http", "https"):
+                # A worker might speak SOCKS; the triggerer does not.
+                rule = "must be an http or https proxy; those of other kinds, such as SOCKS, cannot be used"
+                raise RunwayValidationError(_wrong(self.conn_id, what, proxy, rule))
 
     def strange_extras(self) -> str:
         """Return what to say of extras that nobody knows; empty where there are none."""
@@ -269,6 +291,20 @@ def load_settings(conn_id: str) -> RunwaySettings:
     :param conn_id: The connection's ID.
     :raises RunwayError: it cannot be used; the text says which field is wrong.
     """
+    settings = read_settings(conn_id)
+    settings.check_certificates()
+    settings.check_proxies()
+    return settings
+
+
+def read_settings(conn_id: str) -> RunwaySettings:
+    """
+    Read a connection for somebody who sends nothing with it, and may be on a machine without the files that
+    it names. Blocks: not for an event loop.
+
+    :param conn_id: The connection's ID.
+    :raises RunwayError: it cannot be used; the text says which field is wrong.
+    """
     try:
         connection = get_connection(conn_id)
     except AirflowNotFoundException as error:
@@ -279,10 +315,7 @@ def load_settings(conn_id: str) -> RunwaySettings:
     except Exception as error:
         # Where connections are kept may be out of reach for a while: no reason to give a paid video up.
         raise RunwayServerError(f"Connection {conn_id!r} cannot be read now: {error}") from error
-    settings = RunwaySettings.from_connection(connection)
-    settings.check_certificates()
-    settings.check_proxies()
-    return settings
+    return RunwaySettings.from_connection(connection)
 
 
 def _wrong(conn_id: str, what: str, value: Any, rule: str) -> str:
@@ -323,20 +356,32 @@ def _base_url(conn_id: str, connection: Any) -> str:
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
     url = _http_url(conn_id, "host", host)
-    if connection.port and urlsplit(url).port is None:
-        url = f"{url}:{connection.port}"
-    return url
+    parts = urlsplit(url)
+    if not connection.port or parts.port is not None:
+        return url
+    netloc = f"{parts.netloc.rstrip(':')}:{connection.port}"
+    return _http_url(conn_id, "host with its port", urlunsplit(parts._replace(netloc=netloc)))
 
 
 def _http_url(conn_id: str, what: str, value: Any) -> str:
-    rule = "must be a host, or an http(s) URL of one"
+    rule = "must be a host, or an http(s) URL of one, without user, query and fragment"
     if not isinstance(value, str):
         raise RunwayValidationError(_wrong(conn_id, what, value, rule))
     url = value.strip()
     url = (url if "://" in url else f"https://{url}").rstrip("/")
-    if values.url(url) != url or urlsplit(url).username:
+    good = values.url(url) == url and not any(sign in url for sign in "?#")
+    # Even a name without a user may have a password before its "@".
+    if not good or "@" in urlsplit(url).netloc or not _is_host(urlsplit(url).hostname):
         raise RunwayValidationError(_wrong(conn_id, what, value, rule))
     return url
+
+
+def _is_host(name: str | None) -> bool:
+    """Whether a name can be looked up at all: not with an empty label, as in ``a..b``, or one too long."""
+    try:
+        return bool(name and name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _timeout(conn_id: str, value: Any) -> tuple[float, float]:
@@ -349,7 +394,7 @@ def _timeout(conn_id: str, value: Any) -> tuple[float, float]:
             read = float(value)
             connect = min(CONNECT_TIMEOUT, read)
         good = 0 < connect < float("inf") and 0 < read < float("inf")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         rule = "must be a number of seconds, or two: to connect and to wait for data"
@@ -402,7 +447,7 @@ def _number(value: Any) -> float | None:
     """Return a finite number, given as such or as text."""
     try:
         number = None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and math.isfinite(number) else None
 

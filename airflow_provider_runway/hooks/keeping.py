@@ -21,6 +21,7 @@ from airflow_provider_runway.exceptions import (
 from airflow_provider_runway.files import addresses, naming, writing
 from airflow_provider_runway.files.download import Download, picture
 from airflow_provider_runway.files.keeping import Keeper, Kept
+from airflow_provider_runway.files.kinds import PICTURE_ENDINGS
 from airflow_provider_runway.hooks import transport
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class KeepingHook(HttpHook):
         :param task: The finished Runway task.
         :param video_url: The public URL of the video; used without ``task``.
         :param request: What was asked for, for the manifest.
-        :param overwrite: Replace any file that is there. Without it, the same video counts as stored, and
-            another file is an error.
+        :param overwrite: Replace any file that is there, and what stands beside it of another video. Without
+            it, the same video counts as stored, and another file is an error.
         :param manifest: Write the story of the video beside it, as a JSON file.
         :param thumbnail: Store its first picture beside it; that failing is a warning.
         :raises RunwayVideoExpiredError: there is no such video (any more).
@@ -90,6 +91,8 @@ class KeepingHook(HttpHook):
             self.log.info("%s is there already (%d bytes)", kept.path, kept.size)
         if manifest:
             keeper.write_manifest(kept)
+        else:
+            keeper.clear_up(kept)
         if thumbnail:
             self._keep_thumbnail(task, kept.path, overwrite)
         return kept
@@ -186,6 +189,9 @@ class KeepingHook(HttpHook):
             with self._public_session() as session:
                 content, ending = picture(self._download(session, check_url("image_url", url)))
             writing.store([content], naming.beside(path, ending), replace=overwrite)
+            for other in PICTURE_ENDINGS if overwrite else ():
+                if other != ending:
+                    writing.remove(naming.beside(path, other))
         except FileExistsError:
             self.log.info("There is a picture beside %s already", path)
         # A storage raises what it likes, and the video is stored.

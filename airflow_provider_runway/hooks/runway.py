@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import tenacity
-from requests import RequestException, Session
+from requests import Request, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import LocationValueError
 
 from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.requests import RunwayRequest, check_url
@@ -34,6 +35,7 @@ from airflow_provider_runway.hooks import bodies, transport
 from airflow_provider_runway.hooks.asynchronous import RunwayAsyncHook
 from airflow_provider_runway.hooks.connection import (
     DEFAULT_CONN_ID,
+    READ_AGAIN_AFTER,
     USER_AGENT,
     RunwaySettings,
     load_settings,
@@ -90,6 +92,7 @@ class RunwayHook(KeepingHook):
         self.patience = patience
         #: The generation of the API in which each task was found, by Runway task ID.
         self.found_in: dict[str, str] = {}
+        self._read_again_at = 0.0
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Connection:
@@ -100,6 +103,20 @@ class RunwayHook(KeepingHook):
         :param conn_id: The connection's ID.
         """
         return load_settings(conn_id).http_connection()
+
+    def get_conn(
+        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+    ) -> Session:
+        """
+        Return a new session, which follows no redirect.
+
+        :param headers: Further headers of each request.
+        :param extra_options: Options of the HTTP provider's hook.
+        """
+        session = super().get_conn(headers, extra_options)
+        # Also one that it is not to follow, `requests` would read to its end, however long that is unpacked.
+        session.get_redirect_target = lambda response: None  # type: ignore[assignment]
+        return session
 
     @cached_property
     def settings(self) -> RunwaySettings:
@@ -164,19 +181,36 @@ class RunwayHook(KeepingHook):
 
     def prepare(self, request: RunwayRequest) -> None:
         """
-        Find out which generation of the API a request belongs to, which is free: an extension to the one that
-        made its parent.
+        Find out, free of charge, what can be known of a request before it is sent: whether kie.ai can fetch
+        the video to restyle, and which generation of the API has made the one to extend.
 
         :param request: What is to be created.
+        :raises RunwayValidationError: Aleph's source is no https URL (kie.ai's documentation wants one) and
+            not on a host of this connection, such as a simulator's.
+        :raises RunwayError: kie.ai does not say now which generation has made the parent. The other one would
+            take the extension, charge it and fail.
         """
+        self._check_source(request)
         parent = getattr(request, "parent_task_id", None)
-        if parent is not None and parent not in self.found_in:
-            try:
-                self._look_up(parent, request.model)
-            except RunwayError as error:
-                # kie.ai says itself what is wrong with the parent, if anything is; it is not asked for again.
-                self.found_in[parent] = self.settings.api
-                self.log.info("The video to extend cannot be looked up: %s", error)
+        if parent is None or parent in self.found_in:
+            return
+        try:
+            self.get_task(parent, model=request.model)
+        except RunwayError as error:
+            if error.repeat_lookup:
+                raise error.explain(after="Nothing was submitted, and nothing was charged.") from None
+            # kie.ai says itself what is wrong with the parent, if anything is; it is not asked for again.
+            self.found_in[parent] = self.settings.api
+            self.log.info("The video to extend cannot be looked up: %s", error)
+
+    def _check_source(self, request: RunwayRequest) -> None:
+        source = urlsplit(getattr(request, "video_url", ""))
+        own = (self.settings.base_url, self.settings.upload_host)
+        if source.scheme == "http" and source.hostname not in {urlsplit(url).hostname for url in own}:
+            raise RunwayValidationError(
+                f"video_url={source._replace(query='').geturl()!r}: must be a public https URL, since kie.ai "
+                "fetches no other. Nothing was sent."
+            )
 
     def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
         """
@@ -208,9 +242,11 @@ class RunwayHook(KeepingHook):
         :param timeout: Seconds from ``started_at`` to the video.
         :param started_at: When the task was submitted or the wait began, epoch seconds; ``None`` means now.
         :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
+        :raises RunwayValidationError: a value that cannot be right.
         :raises RunwayTimeoutError: the deadline passed; the generation goes on and is charged.
         :raises RunwayError: there will be no video; the class says why.
         """
+        answers.check_lookup(runway_task_id, model)
         started_at = time.time() if started_at is None else started_at
         poller = Poller(
             runway_task_id=runway_task_id,
@@ -230,6 +266,8 @@ class RunwayHook(KeepingHook):
                 task = self._look_up(runway_task_id, model)
             except RunwayError as error:
                 end = poller.on_error(error, time.time())
+                if end is None and self._is_outdated(failing=True):
+                    poller.speed = self.settings.speed
             else:
                 end = poller.on_task(task, time.time())
             if poller.news:
@@ -320,13 +358,22 @@ class RunwayHook(KeepingHook):
         finally:
             self.patience = patience
 
-    def _is_outdated(self) -> bool:
-        """Return whether the connection has changed; if so, it is read anew from here on."""
+    def _is_outdated(self, *, failing: bool = False) -> bool:
+        """
+        Return whether the connection has changed; if so, it is read anew from here on.
+
+        :param failing: Polls fail, but the key is not rejected: then a new key alone is no change, and the
+            connection is read at most once a minute.
+        """
+        if failing:
+            if time.monotonic() < self._read_again_at:
+                return False
+            self._read_again_at = time.monotonic() + READ_AGAIN_AFTER
         try:
             settings = load_settings(self.runway_conn_id)
         except RunwayError:
             return False
-        if settings == self.settings:
+        if settings == self.settings or (failing and not self.settings.is_mended(settings)):
             return False
         self.settings = settings
         if session := self.__dict__.pop("_session", None):
@@ -372,25 +419,26 @@ class RunwayHook(KeepingHook):
         session = session or self._session
         url = f"{base_url}{path}" if base_url else self.url_from_endpoint(path)
         try:
+            request = session.prepare_request(Request(method, url, **kwargs))
+            options = session.merge_environment_settings(
+                request.url, stream=True, **transport.connection_first(session)
+            )
+        except Exception as error:
+            raise self._not_sent(error) from error
+        try:
             # A redirect is no answer of kie.ai, and following one could carry the key elsewhere.
-            with session.request(
-                method,
-                url,
-                timeout=self.settings.timeout,
-                allow_redirects=False,
-                stream=True,
-                **transport.connection_first(session),
-                **kwargs,
+            with session.send(
+                request, timeout=self.settings.timeout, allow_redirects=False, **options
             ) as response:
                 body = self.settings.redact(transport.bounded_body(response))
                 return response.status_code, body, response.headers.get("Retry-After")
-        except (InvalidURL, InvalidSchema) as error:
+        except RunwayError:
+            raise
+        except (InvalidURL, InvalidSchema, LocationValueError) as error:
             # requests itself finds fault with a URL or a proxy's, before it sends anything.
-            raise RunwayValidationError(
-                f"Connection {self.runway_conn_id!r}: {error}. Nothing was sent."
-            ) from error
-        # Of a redirect's address, requests finds out only after the request was carried out: a ValueError.
-        except (RequestException, HTTPError, ValueError) as error:
+            raise self._not_sent(error) from error
+        # Whatever it is, such as the ValueError of a redirect to nowhere: it may have been carried out.
+        except Exception as error:
             if transport.was_never_connected(error):
                 raise RunwayNotConnectedError(
                     f"no connection to {base_url or self.base_url}: {error}{transport.hint(error)}"
@@ -398,6 +446,9 @@ class RunwayHook(KeepingHook):
             raise RunwayUnreadableAnswerError(
                 f"no answer from {base_url or self.base_url}: {error}{transport.hint(error)}"
             ) from error
+
+    def _not_sent(self, error: Exception) -> RunwayValidationError:
+        return RunwayValidationError(f"Connection {self.runway_conn_id!r}: {error}. Nothing was sent.")
 
     def _repeat(
         self,

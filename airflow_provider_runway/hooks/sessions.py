@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from airflow_provider_runway.api import answers
 from airflow_provider_runway.api.tasks import RunwayTask
 from airflow_provider_runway.exceptions import RunwayError, RunwayServerError, RunwayUnreadableAnswerError
 from airflow_provider_runway.hooks import bodies
-from airflow_provider_runway.hooks.connection import USER_AGENT, RunwaySettings
+from airflow_provider_runway.hooks.connection import READ_AGAIN_AFTER, USER_AGENT, RunwaySettings
 from airflow_provider_runway.hooks.pacing import Pacer
 from airflow_provider_runway.hooks.transport import hint
 
@@ -38,6 +39,19 @@ class LastAnswer:
     found_in: str | None = None
 
 
+@dataclass
+class Readings:
+    """
+    What all who share a session know of its connection.
+
+    :param next_at: From when on it may be read again because polls fail, by the monotonic clock.
+    :param is_mended: Whether it was found to have changed.
+    """
+
+    next_at: float = 0.0
+    is_mended: bool = False
+
+
 @dataclass(frozen=True)
 class RunwaySession:
     """
@@ -48,6 +62,7 @@ class RunwaySession:
     :param headers: The headers of a request to the API; the client itself carries no key.
     :param proxy: The proxy to the API, if there is one.
     :param pacer: Spaces the requests of all who share the session.
+    :param readings: When the connection was read again while polls failed.
     """
 
     settings: RunwaySettings
@@ -55,6 +70,7 @@ class RunwaySession:
     headers: dict[str, str] = field(repr=False)
     proxy: str | None
     pacer: Pacer
+    readings: Readings = field(default_factory=Readings)
 
     async def look_up(
         self,
@@ -137,8 +153,9 @@ class RunwaySession:
             ) as response:
                 body = self.settings.redact(await _bounded_body(response))
                 return response.status, body, response.headers.get("Retry-After")
-        # Before Python 3.11, asyncio's TimeoutError is one of its own.
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        # Before Python 3.11, asyncio's TimeoutError is one of its own. A ValueError is what becomes of a name
+        # that cannot be encoded.
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
             said = f"{type(error).__name__} {error}".strip() + hint(error)
             raise RunwayUnreadableAnswerError(f"no answer from {self.settings.base_url}: {said}") from error
 
@@ -194,19 +211,29 @@ async def shared_session(conn_id: str, load: Callable[[str], RunwaySettings]) ->
             await _close(entry.opening)
 
 
-async def is_outdated(session: RunwaySession, load: Callable[[str], RunwaySettings]) -> bool:
+async def is_outdated(
+    session: RunwaySession, load: Callable[[str], RunwaySettings], *, failing: bool = False
+) -> bool:
     """
     Return whether the connection has changed, such as its key; if so, the next user opens a new session.
 
-    :param session: The session that was refused.
+    :param session: The session that was refused, or whose polls fail.
     :param load: Reads the connection; may block, and is called in a thread.
+    :param failing: Polls fail, but the key is not rejected: then a new key alone is no change, and the
+        connection is read at most once a minute for all who share the session.
     """
-    conn_id = session.settings.conn_id
+    conn_id, readings = session.settings.conn_id, session.readings
+    if failing:
+        if readings.is_mended or time.monotonic() < readings.next_at:
+            return readings.is_mended
+        readings.next_at = time.monotonic() + READ_AGAIN_AFTER
     try:
-        if await sync_to_async(load, thread_sensitive=False)(conn_id) == session.settings:
-            return False
+        found = await sync_to_async(load, thread_sensitive=False)(conn_id)
     except Exception as error:
         log.debug("Connection %r cannot be read anew: %s", conn_id, error)
+        return False
+    readings.is_mended = session.settings.is_mended(found)
+    if found == session.settings or (failing and not readings.is_mended):
         return False
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
     entry = sessions.get(conn_id)

@@ -31,8 +31,14 @@ def connection_first(session: Session) -> dict[str, Any]:
 
     :param session: The session, as the connection configured it.
     """
-    # A session's own proxies and certificates yield to the environment's; a request's own do not.
-    return {"proxies": dict(session.proxies), "verify": session.verify}
+    cert: Any = session.cert
+    # A session's own proxies and certificates yield to the environment's; a request's own do not. The pair of
+    # a client certificate went through JSON, and `requests` takes no list for it.
+    return {
+        "proxies": dict(session.proxies),
+        "verify": session.verify,
+        "cert": tuple(cert) if isinstance(cert, list) else cert,
+    }
 
 
 def was_never_connected(error: Exception) -> bool:
@@ -65,7 +71,7 @@ def bounded_body(response: Response) -> bytes:
     :raises RunwayUnreadableAnswerError: it is too long, or cannot be unpacked.
     """
     body = b""
-    # `requests` has read a redirect to its end already, and it is no answer of kie.ai.
+    # A redirect is no answer of kie.ai, whatever its body says.
     if response.is_redirect:
         return body
     # To its end, so that the connection can be used again and a short body is noticed.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WAIT_KEY = "runway_wait"
-_GRACES_KEY = "runway_graces"
+_POLLS_KEY = "runway_polls"
 
 
 def start_of_wait(context: Context, runway_task_id: str) -> float:
@@ -54,10 +54,11 @@ def start_of_try(context: Context) -> float:
     return start_date.timestamp() if start_date is not None else time.time()
 
 
-def graces(context: Context, runway_task_id: str) -> dict[str, float]:
+def earlier_polls(context: Context, runway_task_id: str) -> dict[str, Any]:
     """
-    Return from when on the graces of a rescheduled sensor's poller count: each look is in a process of its
-    own. Where nothing can be kept from one to the next, it is from the beginning of the wait.
+    Return what a rescheduled sensor's earlier polls have met, as arguments of its poller: each poll is in a
+    process of its own. Where nothing can be kept from one to the next, graces count from the beginning of the
+    wait.
 
     :param context: The Airflow context.
     :param runway_task_id: The Runway task ID.
@@ -69,31 +70,31 @@ def graces(context: Context, runway_task_id: str) -> dict[str, float]:
     try:
         store = state_store(context)
         if store is None:
-            return dict.fromkeys(GRACES, began)
-        known = store.get(_GRACES_KEY) or {}
+            return {"since": dict.fromkeys(GRACES, began)}
+        known = store.get(_POLLS_KEY) or {}
     except Exception:
-        log.exception("What earlier looks met cannot be read: its graces start afresh")
+        log.exception("What earlier polls met cannot be read: graces and pauses start afresh")
         return {}
     is_ours = (known.get("runway_task_id"), known.get("began")) == (runway_task_id, began)
-    return dict(known.get("since") or {}) if is_ours else {}
+    return dict(known.get("met") or {}) if is_ours else {}
 
 
-def keep_graces(context: Context, runway_task_id: str, since: dict[str, float]) -> None:
+def keep_polls(context: Context, runway_task_id: str, met: dict[str, Any]) -> None:
     """
-    Keep from when on they count, where that is possible.
+    Keep what they have met, where that is possible.
 
     :param context: The Airflow context.
     :param runway_task_id: The Runway task ID.
-    :param since: What the poller says.
+    :param met: What the poller says.
     """
     from airflow_provider_runway.submissions.stores import state_store
 
     try:
         if store := state_store(context):
-            value = {"runway_task_id": runway_task_id, "began": start_of_try(context), "since": since}
-            store.set(_GRACES_KEY, value)
+            value = {"runway_task_id": runway_task_id, "began": start_of_try(context), "met": met}
+            store.set(_POLLS_KEY, value)
     except Exception:
-        log.exception("What this look met cannot be kept: its grace starts afresh at the next one")
+        log.exception("What this poll met cannot be kept: graces and pauses start afresh at the next one")
 
 
 def first_reschedule(context: Context) -> datetime | None:

@@ -91,6 +91,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         self._poller: Poller | None = None
         self._found_in: dict[str, str] = {}
         self._was_rescheduled = False
+        self._was_seen = False
 
     def _direct_start(self) -> StartTriggerArgs | None:
         # A class derived from this one may do more, in methods that only a worker calls.
@@ -134,6 +135,7 @@ class RunwayTaskSensor(BaseSensorOperator):
             started_at=started_at,
             end_time=started_at + self.timeout,
             returns="video_url",
+            was_seen=self._poller is not None and self._poller.was_seen,
         )
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -151,15 +153,18 @@ class RunwayTaskSensor(BaseSensorOperator):
         if self._poller is None:
             started_at = beginning.start_of_try(context)
             self._was_rescheduled = beginning.first_reschedule(context) is not None
+            met: dict[str, Any] = {"was_seen": self._was_seen}
+            if self.reschedule:
+                met = beginning.earlier_polls(context, self.runway_task_id)
             self._poller = Poller(
                 runway_task_id=self.runway_task_id,
                 model=self.model,
                 end_time=started_at + self.timeout,
                 started_at=started_at,
                 poll_interval=self.poll_interval,
-                since=beginning.graces(context, self.runway_task_id) if self.reschedule else None,
+                **met,
             )
-        since = dict(self._poller.since)
+        before = self._poller.met()
         try:
             hook = RunwayHook(self.runway_conn_id, patience=0)
             hook.found_in = self._found_in
@@ -171,21 +176,18 @@ class RunwayTaskSensor(BaseSensorOperator):
             end = self._poller.on_task(task, time.time())
         if self._poller.news:
             self.log.info(self._poller.news)
-        if self.reschedule and end is None and self._poller.since != since:
-            beginning.keep_graces(context, self.runway_task_id, self._poller.since)
+        if self.reschedule and end is None and self._poller.met() != before:
+            beginning.keep_polls(context, self.runway_task_id, self._poller.met())
         if end is None:
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._finish(context, end))
 
-    def execute_complete(
-        self, context: Context, event: dict[str, Any] | None = None, *, wait: dict[str, Any] | None = None
-    ) -> str | None:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
         """
         Take the trigger's event, or look because kie.ai has called.
 
         :param context: The Airflow context.
         :param event: The payload of the trigger's event.
-        :param wait: What the deferral left, which a sensor knows by itself.
         """
         from airflow_provider_runway.waiting.ending import WaitEnd
 
@@ -203,28 +205,38 @@ class RunwayTaskSensor(BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
         with results.reporting(context):
-            if next_method == deferral.TRIGGER_FAILED:
-                try:
-                    task = deferral.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
-                except RunwayError as error:
-                    self._fail(error)
-                if task is not None:
-                    from airflow_provider_runway.waiting.ending import WaitEnd
-
-                    return self._finish(context, WaitEnd(task=task))
             try:
-                return super().resume_execution(next_method, next_kwargs, context)
-            except (RunwayError, AirflowSkipException):
+                return self._resume(next_method, next_kwargs, context)
+            except AirflowSkipException:
                 raise
-            except AirflowSensorTimeout as error:
-                raise self._timed_out(str(error)) from error
             except AirflowException as error:
-                if next_method != deferral.TRIGGER_FAILED:
-                    raise
-                failed = deferral.trigger_failed(error, self.runway_task_id)
-                if isinstance(failed, RunwayTimeoutError):
-                    raise self._timed_out(str(error)) from error
-                raise failed from error
+                # Up to 3.1, the base class lets some errors pass though the sensor is to skip.
+                self._fail(error)
+
+    def _resume(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        if next_method == deferral.TRIGGER_FAILED:
+            task = deferral.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
+            if task is not None:
+                from airflow_provider_runway.waiting.ending import WaitEnd
+
+                return self._finish(context, WaitEnd(task=task))
+        kwargs = dict(next_kwargs or {})
+        if next_method == "execute_complete":
+            # A class of one's own may have one that takes what every Airflow gives, and no more.
+            self._was_seen = bool((kwargs.pop("wait", None) or {}).get("was_seen"))
+        try:
+            return super().resume_execution(next_method, kwargs, context)
+        except (RunwayError, AirflowSkipException):
+            raise
+        except AirflowSensorTimeout as error:
+            raise self._timed_out(str(error)) from error
+        except AirflowException as error:
+            if next_method != deferral.TRIGGER_FAILED:
+                raise
+            failed = deferral.trigger_failed(error, self.runway_task_id)
+            if isinstance(failed, RunwayTimeoutError):
+                raise self._timed_out(str(error)) from error
+            raise failed from error
 
     def _finish(self, context: Context, end: WaitEnd) -> str | None:
         try:
@@ -258,6 +270,8 @@ class RunwayTaskSensor(BaseSensorOperator):
         else:
             chosen: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
             interval = max(SHORTEST_INTERVAL, chosen)
+            if self._poller.failures:
+                interval = max(interval, self._poller.next_delay(now))
         plan = self._poller.plan(interval, now)
         if plan and not self._was_rescheduled:
             self.log.info(plan)

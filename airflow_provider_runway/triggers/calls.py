@@ -53,12 +53,8 @@ class Calls:
     _guard_is_over: bool = field(default=False, init=False)
     _looked: bool = field(default=False, init=False)
 
-    async def wait(self, log: Any) -> bool:
-        """
-        Sleep until a look is worth it; tell whether that is now, or the ordinary schedule decides.
-
-        :param log: Where to say once that calls do not arrive.
-        """
+    async def wait(self) -> bool:
+        """Sleep until a poll is worth it; tell whether that is now, or the ordinary schedule decides."""
         if self._has_arrived or _MISSED.get(self.conn_id, 0) >= _MOST_MISSED:
             return False
         try:

@@ -30,6 +30,7 @@ def defer(
     returns: str | None,
     kind: str | None = None,
     recipient: str | None = None,
+    was_seen: bool = False,
 ) -> NoReturn:
     """
     Give the worker back and wait in the triggerer; the task ends there or goes on in ``execute_complete``.
@@ -45,6 +46,7 @@ def defer(
         ``None`` where a worker has something left to do.
     :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
     :param recipient: The name of the address at which kie.ai is to call back, if it was given one.
+    :param was_seen: Whether kie.ai has said that it has the task.
     """
     from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 
@@ -54,6 +56,7 @@ def defer(
         "started_at": started_at,
         "end_time": end_time,
         "kind": kind,
+        "was_seen": was_seen,
     }
     operator.defer(
         trigger=RunwayTaskTrigger(
@@ -70,7 +73,7 @@ def defer(
     )
 
 
-def pause(operator: BaseOperator, delay: float, reason: RunwayError, **kwargs: Any) -> None:
+def pause(operator: BaseOperator, delay: float, reason: RunwayError, **kwargs: Any) -> NoReturn:
     """
     Give the worker back for a while; the task goes on in ``submit_again``.
 
@@ -94,7 +97,7 @@ def pause(operator: BaseOperator, delay: float, reason: RunwayError, **kwargs: A
 
 def await_answer(
     operator: BaseOperator, *, recipient: str, until: float, foreign: str | None, **kwargs: Any
-) -> None:
+) -> NoReturn:
     """
     Give the worker back until kie.ai calls about a submission whose answer was lost, or is not expected to
     any more; the task goes on in ``answer_awaited``.

@@ -49,8 +49,7 @@ def trigger_args(
     A worker it is for a sensor in a mapped task group, for a Runway task ID that only a template can tell,
     for one that cannot end in the triggerer, and for what only a worker does at the start: ``inlets``,
     ``execution_timeout``, ``pre_execute`` and the callback. A task that starts in the triggerer passes by its
-    pool, its queue and its limits of active tasks too, so one with such goes to a worker. A mapped sensor
-    never asks.
+    pool and its limits of active tasks too, so one with such goes to a worker. A mapped sensor never asks.
 
     :param sensor: The sensor.
     :param runway_task_id: The Runway task ID, a template, or an XCom of a task upstream.

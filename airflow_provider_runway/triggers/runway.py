@@ -19,7 +19,7 @@ from airflow_provider_runway.exceptions import (
 )
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook
 from airflow_provider_runway.hooks.sessions import LastAnswer, RunwaySession
-from airflow_provider_runway.triggers import calls
+from airflow_provider_runway.triggers import arrivals, calls
 from airflow_provider_runway.triggers.board import board_of
 from airflow_provider_runway.triggers.calls import SAFETY_INTERVAL, Calls
 from airflow_provider_runway.triggers.results import RETURN_KEY, SENSOR_KEYS, result_of
@@ -63,6 +63,7 @@ class RunwayTaskTrigger(BaseTrigger):
     :param upstream: Where the ID is a result: the ``task_id`` and the ``key`` of that XCom.
     :param recipient: The name of the address at which kie.ai is to call back, if it was given one: then it is
         rarely looked, in case that it does not call.
+    :param was_seen: Whether kie.ai has said before that it has the Runway task.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class RunwayTaskTrigger(BaseTrigger):
         timeout: float | None = None,
         upstream: dict[str, str] | None = None,
         recipient: str | None = None,
+        was_seen: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self._made_at = time.time()
@@ -90,12 +92,12 @@ class RunwayTaskTrigger(BaseTrigger):
         self.started_at = self._made_at if started_at is None else started_at
         self.end_time = self.started_at + 3600.0 if end_time is None else end_time
         self.kind = kind
-        self._was_seen = kind is not None
         self.returns = returns
         self.deferred_at = deferred_at
         self.timeout = timeout
         self.upstream = upstream
         self.recipient = recipient
+        self.was_seen = was_seen or kind is not None
         self._calls: Calls | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -115,6 +117,7 @@ class RunwayTaskTrigger(BaseTrigger):
                 "timeout": self.timeout,
                 "upstream": self.upstream,
                 "recipient": self.recipient,
+                "was_seen": self.was_seen,
             },
         )
 
@@ -141,7 +144,7 @@ class RunwayTaskTrigger(BaseTrigger):
         # Airflow calls this too where a call from kie.ai has woken the task.
         if await calls.woke(self.task_instance, self.runway_task_id):
             return
-        self.log.warning(cannot_be_cancelled(self.runway_task_id, was_seen=self._was_seen))
+        self.log.warning(cannot_be_cancelled(self.runway_task_id, was_seen=self.was_seen))
 
     async def wait(self) -> WaitEnd:
         """Look until the wait ends, and return how."""
@@ -156,15 +159,18 @@ class RunwayTaskTrigger(BaseTrigger):
             started_at=self.started_at,
             poll_interval=self.poll_interval,
             kind=self.kind,
+            was_seen=self.was_seen,
         )
         hook = RunwayAsyncHook(self.runway_conn_id)
         end: WaitEnd | None = None
         while end is None:
             try:
                 async with hook.shared_session() as session:
-                    end = await self._wait_with(session, poller)
+                    end = await self._wait_with(session, poller, hook)
                     # The key may have been changed while this waited, even to another account's.
-                    of_the_key = isinstance(end.error, RunwayAuthenticationError | RunwayTaskNotFoundError)
+                    of_the_key = end is not None and isinstance(
+                        end.error, RunwayAuthenticationError | RunwayTaskNotFoundError
+                    )
                     if of_the_key and await hook.is_outdated(session):
                         poller.begin_anew()
                         end = None
@@ -176,7 +182,10 @@ class RunwayTaskTrigger(BaseTrigger):
                     await self._pause(poller)
         return end
 
-    async def _wait_with(self, session: RunwaySession, poller: Poller) -> WaitEnd:
+    async def _wait_with(
+        self, session: RunwaySession, poller: Poller, hook: RunwayAsyncHook
+    ) -> WaitEnd | None:
+        """Return how the wait ends, ``None`` where it is to go on with a new session."""
         last = LastAnswer()
         poller.speed = session.settings.speed
         # An interval that somebody has chosen is kept to.
@@ -210,9 +219,11 @@ class RunwayTaskTrigger(BaseTrigger):
                 if self._calls is not None:
                     await self._calls.found_without(self.log)
                 return end
+            if poller.failures and await hook.is_outdated(session, failing=True):
+                return None
 
     async def _pause(self, poller: Poller) -> None:
-        if self._calls is not None and poller.failures == 0 and await self._calls.wait(self.log):
+        if self._calls is not None and poller.failures == 0 and await self._calls.wait():
             return
         delay = poller.next_delay(time.time())
         if plan := poller.plan(delay, time.time()):
@@ -220,7 +231,7 @@ class RunwayTaskTrigger(BaseTrigger):
         await asyncio.sleep(delay)
 
     def _tell(self, poller: Poller) -> None:
-        self._was_seen = poller.was_seen
+        self.was_seen = poller.was_seen
         if poller.news:
             self.log.info(poller.news)
 
@@ -229,18 +240,20 @@ class RunwayTaskTrigger(BaseTrigger):
         from airflow.sdk.execution_time.xcom import XCom
 
         ti: Any = self.task_instance
-        # A video of before a clear must not pass for this one's.
-        for key in SENSOR_KEYS:
-            await asyncio.to_thread(XCom.delete, key=key, **_owner(ti))
-        if self.upstream:
-            # Without a map index, the look-up would wait for an answer that does not come.
-            of = {**_owner(ti), "task_id": self.upstream["task_id"], "map_index": -1}
-            self.runway_task_id = await XCom.aget_one(key=self.upstream["key"], **of)
         # Airflow keeps the deadline of the deferral, so that a restart does not begin it afresh.
         timeout_after: datetime | None = getattr(self, "timeout_after", None)
         deadline = time.time() + timeout
         self.end_time = timeout_after.timestamp() - DEFERRAL_MARGIN if timeout_after else deadline
         self.started_at = self.end_time - timeout
+        # A video of before a clear must not pass for this one's. Nobody wakes a task that was deferred just
+        # now, so any call that is noted is an earlier try's, too.
+        is_new = time.time() < self.started_at + RESUME_GUARD
+        for key in (*SENSOR_KEYS, *([arrivals.KEY] if is_new else [])):
+            await asyncio.to_thread(XCom.delete, key=key, **_owner(ti))
+        if self.upstream:
+            # Without a map index, the look-up would wait for an answer that does not come.
+            of = {**_owner(ti), "task_id": self.upstream["task_id"], "map_index": -1}
+            self.runway_task_id = await XCom.aget_one(key=self.upstream["key"], **of)
 
     async def _leave_results(self, task: RunwayTask) -> bool:
         """Push the XComs of the Airflow task, and tell whether it can end here."""
@@ -267,29 +280,6 @@ class RunwayTaskTrigger(BaseTrigger):
         # Clocks differ: never for longer than from now on.
         deferred_at = min(self._made_at, self.deferred_at or self._made_at)
         await asyncio.sleep(max(0.0, deferred_at + RESUME_GUARD - time.time()))
-
-
-class RunwaySensorTrigger(RunwayTaskTrigger):
-    """The sensor's trigger of earlier releases, for tasks and DAGs that were stored with it."""
-
-    def __init__(
-        self,
-        runway_task_id: str | None,
-        upstream: dict[str, str] | None,
-        runway_conn_id: str,
-        model: str,
-        poll_interval: float | None,
-        timeout: float,
-    ) -> None:
-        super().__init__(
-            runway_task_id,
-            runway_conn_id,
-            model,
-            poll_interval,
-            returns="video_url",
-            timeout=timeout,
-            upstream=upstream,
-        )
 
 
 def _owner(ti: Any) -> dict[str, Any]:

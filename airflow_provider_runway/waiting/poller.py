@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timezone
+from typing import Any
 
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import (
@@ -74,6 +75,8 @@ class Poller:
     :param since: From when on each grace counts, as the attribute of that name of an earlier poller said: a
         wait may go on in another process. What is not in it counts from the first such answer, since one
         stray answer must not end a wait that was taken up after a restart.
+    :param failures: How many polls in a row have failed, as that poller said.
+    :param was_seen: Whether kie.ai has said that it has the task, as that poller said.
     :param speed: How many times as fast as the real service the one is that is asked, a simulator: pauses and
         graces of the default schedule are so many times shorter.
     """
@@ -89,6 +92,8 @@ class Poller:
         kind: str | None = None,
         durations: Durations = DURATIONS,
         since: dict[str, float] | None = None,
+        failures: int = 0,
+        was_seen: bool = False,
         speed: float = 1.0,
     ) -> None:
         self.runway_task_id = runway_task_id
@@ -98,7 +103,7 @@ class Poller:
         self.poll_interval = None if poll_interval is None else max(SHORTEST_INTERVAL, poll_interval)
         self.speed = speed
         self.state: TaskState | None = None
-        self.failures = 0
+        self.failures = failures
         self.news: str | None = None
         self._last_error: RunwayError | None = None
         #: Since when each of :data:`GRACES` has been so.
@@ -106,6 +111,7 @@ class Poller:
         self._told: set[tuple[type[RunwayError], object]] = set()
         self._planned_aloud = False
         self._kind = kind
+        self._was_seen = was_seen
         self._durations = durations
         # Until then it was surely not being generated.
         self._not_before = started_at if kind else None
@@ -178,7 +184,11 @@ class Poller:
     @property
     def was_seen(self) -> bool:
         """Whether kie.ai has said that it has the task: who knows its kind has submitted it."""
-        return self.state is not None or self._kind is not None
+        return self._was_seen or self.state is not None or self._kind is not None
+
+    def met(self) -> dict[str, Any]:
+        """Return what the wait has met so far, as plain data: arguments for a poller in another process."""
+        return {"since": dict(self.since), "failures": self.failures, "was_seen": self.was_seen}
 
     def begin_anew(self) -> None:
         """Forget what was said of the ID so far, since it was asked for with another account's key."""

@@ -93,6 +93,21 @@ def test_nobody_at_the_host_is_a_server_error(connect: Callable[..., str]) -> No
         asyncio.run(RunwayAsyncHook(patience=0).get_task("task-1"))
 
 
+def test_a_host_that_a_library_cannot_make_a_name_of_is_a_server_error(
+    connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What gets past the check of the connection must not end a wait."""
+    import aiohttp
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise UnicodeError("label empty or too long")
+
+    connect()
+    monkeypatch.setattr(aiohttp.ClientSession, "get", refuse)
+    with pytest.raises(RunwayServerError, match="label empty or too long"):
+        asyncio.run(RunwayAsyncHook(patience=0).get_task("task-1"))
+
+
 def test_errors_keep_their_kinds(recorder: Recorder, connect: Callable[..., str]) -> None:
     connect(host=recorder.url)
     for code, kind in ((401, RunwayAuthenticationError), (404, RunwayTaskNotFoundError)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from airflow_provider_runway.exceptions import (
 from airflow_provider_runway.hooks.connection import RunwaySettings
 from airflow_provider_runway.hooks.runway import RunwayAsyncHook, RunwayHook, load_settings
 from airflow_provider_runway.simulator import Simulator
+from tests.integration.certificates import self_signed
 from tests.integration.conftest import KEY
 from tests.integration.recorder import Answer, Recorder, Request, Script, envelope, mp4
 
@@ -42,6 +44,10 @@ Connect = Callable[..., str]
         ({"host": "http://127.0.0.1:8089/"}, "http://127.0.0.1:8089"),
         ({"host": "http://127.0.0.1", "port": 8089}, "http://127.0.0.1:8089"),
         ({"host": "https://gateway.example/kie/"}, "https://gateway.example/kie"),
+        ({"host": "https://gateway.example/kie", "port": 8443}, "https://gateway.example:8443/kie"),
+        ({"host": "gateway.example/kie", "port": 8443}, "https://gateway.example:8443/kie"),
+        ({"host": "http://[::1]/kie", "port": 8089}, "http://[::1]:8089/kie"),
+        ({"host": "https://b\u00fccher.example"}, "https://b\u00fccher.example"),
     ],
 )
 def test_the_host_is_the_base_url(connect: Connect, fields: dict[str, Any], base_url: str) -> None:
@@ -52,7 +58,18 @@ def test_the_host_is_the_base_url(connect: Connect, fields: dict[str, Any], base
 
 
 @pytest.mark.parametrize(
-    "host", ["ftp://kie.example", "https://", "http://kie.example:port", "a host", "a\rhost", "a\0host", "\0"]
+    "host",
+    [
+        *("ftp://kie.example", "https://", "http://kie.example:port", "a host", "a\rhost", "a\0host", "\0"),
+        # No name that can be looked up: a label that is empty, and one that is too long.
+        *("https://api..kie.ai", ".kie.ai", f"https://{'a' * 64}.ai"),
+        *(
+            "https://kie.example/?x=1",
+            "https://kie.example?",
+            "https://kie.example/#top",
+            "https://kie.example#",
+        ),
+    ],
 )
 def test_a_host_that_is_none_is_refused_by_name(connect: Connect, host: str) -> None:
     with pytest.raises(RunwayValidationError, match="host") as caught:
@@ -110,10 +127,20 @@ def test_an_extra_that_is_no_object_is_refused_and_not_shown(connect: Connect, e
     assert "webhook-secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["host", "upload_host"])
-def test_user_and_password_of_a_url_are_refused_and_not_shown(connect: Connect, field: str) -> None:
-    url = f"https://{KEY}:secret-word@api.kie.ai"
-    fields = {"host": url} if field == "host" else {"extra": {"upload_host": url}}
+@pytest.mark.parametrize("port", [None, 70000])
+def test_a_port_that_is_none_is_refused_by_name(connect: Connect, port: int | None) -> None:
+    fields = {"host": "https://kie.example:70000"} if port is None else {"host": "kie.example", "port": port}
+    with pytest.raises(RunwayValidationError, match=r"host.*70000"):
+        load_settings(connect(**fields))
+
+
+@pytest.mark.parametrize("user", [KEY, ""])
+@pytest.mark.parametrize("field", ["host", "upload_host", "callback_base_url"])
+def test_user_and_password_of_a_url_are_refused_and_not_shown(
+    connect: Connect, field: str, user: str
+) -> None:
+    url = f"https://{user}:secret-word@api.kie.ai"
+    fields = {"host": url} if field == "host" else {"extra": {field: url}}
     with pytest.raises(RunwayValidationError, match=field) as caught:
         load_settings(connect(**fields))
     assert KEY not in str(caught.value)
@@ -301,9 +328,70 @@ def test_certificates_are_checked_unless_the_connection_says_otherwise(connect: 
     assert strict.get_conn().verify is True
     assert lax.get_conn().verify is False
     context = load_settings("runway_default").ssl_context()
-    assert not isinstance(context, bool)
-    assert context.check_hostname
-    assert load_settings("lax").ssl_context() is False
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+    context = load_settings("lax").ssl_context()
+    assert (context.check_hostname, context.verify_mode) == (False, ssl.CERT_NONE)
+
+
+@pytest.fixture
+def client_pair(recorder: Recorder) -> Iterator[list[str]]:
+    """The paths of a client certificate and its key, without which the recorder answers nothing, over TLS."""
+    with self_signed() as files:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        context.load_verify_locations(files[0])
+        context.verify_mode = ssl.CERT_REQUIRED
+        recorder._server.socket = context.wrap_socket(recorder._server.socket, server_side=True)
+        yield list(files)
+
+
+def test_worker_and_triggerer_show_the_client_certificate_also_where_they_check_none(
+    connect: Connect, recorder: Recorder, client_pair: list[str], tmp_path: Path
+) -> None:
+    recorder.answer = lambda request: envelope({"taskId": "1", "state": "generating"})
+    url = recorder.url.replace("http:", "https:")
+    connect(host=url, extra={"verify": False, "cert": client_pair})
+    assert RunwayHook(patience=0).get_task("1").task_id == "1"
+    assert RunwayHook(patience=0).submit(GenerateVideo("A paper boat")) == "1"
+    assert asyncio.run(RunwayAsyncHook(patience=0).get_task("1")).task_id == "1"
+    # In one file, too.
+    both = tmp_path / "both.pem"
+    both.write_text("".join(Path(path).read_text() for path in client_pair))
+    connect(host=url, extra={"verify": False, "cert": str(both)})
+    assert RunwayHook(patience=0).get_task("1").task_id == "1"
+    assert asyncio.run(RunwayAsyncHook(patience=0).get_task("1")).task_id == "1"
+    assert len(recorder.requests) == 5
+
+
+def test_a_client_certificate_and_its_key_hinder_no_request_in_plain_http(
+    connect: Connect, recorder: Recorder, tmp_path: Path
+) -> None:
+    with self_signed() as files:
+        hook = RunwayHook(connect(host=recorder.url, extra={"cert": list(files)}), patience=0)
+        assert hook.test_connection()[0]
+        recorder.answer = lambda request: envelope({"taskId": "1", "state": "generating"})
+        assert hook.submit(GenerateVideo("A paper boat")) == "1"
+        recorder.answer = lambda request: Answer(mp4())
+        hook.download_video(f"{recorder.url}/video.mp4", str(tmp_path / "video.mp4"))
+    assert len(recorder.requests) == 3
+
+
+def test_a_client_certificate_is_read_before_any_request_also_where_none_is_checked(
+    connect: Connect, recorder: Recorder
+) -> None:
+    connect(host=recorder.url, extra={"verify": False, "cert": ["/nowhere/client.pem", "/nowhere/key.pem"]})
+    with pytest.raises(RunwayValidationError, match=r"extra 'cert'.*/nowhere/client.pem"):
+        RunwayHook(patience=0).get_credits()
+    assert recorder.requests == []
+
+
+def test_the_environments_authorities_are_no_matter_where_certificates_are_not_checked(
+    connect: Connect, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/authority.pem")
+    with self_signed() as files:
+        hook = RunwayHook(connect(host=recorder.url, extra={"verify": False, "cert": list(files)}))
+        assert hook.test_connection()[0]
 
 
 def test_the_api_extra_chooses_the_generation_of_the_api(
@@ -513,6 +601,73 @@ def test_a_malformed_proxy_is_refused_when_the_connection_is_read_without_its_pa
             use()
         assert "pass-word" not in str(caught.value)
         assert "runway_default" in str(caught.value)
+
+
+@pytest.mark.parametrize("where", PROXIES)
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4", "ftp"])
+def test_a_proxy_that_the_triggerer_cannot_speak_to_is_refused_in_workers_too(
+    by_proxy: Callable[[str, str], str], where: str, scheme: str
+) -> None:
+    by_proxy(where, f"{scheme}://anna:pass-word@127.0.0.1:9")
+    for use in (
+        lambda: RunwayHook(patience=0).get_credits(),
+        lambda: asyncio.run(RunwayAsyncHook(patience=0).get_task("1")),
+    ):
+        with pytest.raises(
+            RunwayValidationError, match=f"{scheme}://.*must be an http or https proxy"
+        ) as caught:
+            use()
+        assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("extra", "environment", "asked"),
+    [
+        ({}, {}, "kie.ai"),
+        ({}, {"HTTP_PROXY": "environment"}, "environment"),
+        ({}, {"HTTPS_PROXY": "environment"}, "kie.ai"),
+        ({}, {"ALL_PROXY": "environment"}, "environment"),
+        ({}, {"HTTP_PROXY": "environment", "NO_PROXY": "127.0.0.1"}, "kie.ai"),
+        ({"proxies": {"http": "extra"}}, {"HTTP_PROXY": "environment"}, "extra"),
+        ({"proxies": {"http": "extra"}}, {"HTTP_PROXY": "environment", "NO_PROXY": "127.0.0.1"}, "extra"),
+        ({"proxies": {"https": "extra"}}, {}, "kie.ai"),
+        ({"proxies": {"https": "extra"}}, {"HTTP_PROXY": "environment"}, "environment"),
+        ({"proxy": {"https": "extra"}}, {"HTTP_PROXY": "environment"}, "environment"),
+        ({"proxies": {"https": "extra"}}, {"ALL_PROXY": "environment"}, "environment"),
+        ({"proxies": {"all": "extra"}}, {"HTTP_PROXY": "environment"}, "environment"),
+        ({"proxies": {"all": "extra"}}, {"HTTPS_PROXY": "environment"}, "extra"),
+        ({"proxies": {"http://127.0.0.1": "extra"}}, {"HTTP_PROXY": "environment"}, "extra"),
+        ({"proxies": {"http": ""}}, {"HTTP_PROXY": "environment"}, "kie.ai"),
+        ({"proxies": {"no_proxy": "127.0.0.1"}}, {"HTTP_PROXY": "environment"}, "kie.ai"),
+        ({"proxies": {"https": "extra"}, "trust_env": False}, {"HTTP_PROXY": "environment"}, "kie.ai"),
+    ],
+    ids=str,
+)
+def test_worker_and_triggerer_choose_the_same_proxy(
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    extra: dict[str, Any],
+    environment: dict[str, str],
+    asked: str,
+) -> None:
+    with Recorder() as kie, Recorder() as of_extra, Recorder() as of_environment:
+        servers = {"kie.ai": kie, "extra": of_extra, "environment": of_environment}
+        for server in servers.values():
+            server.answer = lambda request: envelope({"taskId": "1", "state": "generating"})
+
+        def named(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: named(inner) for name, inner in value.items()}
+            return servers[value].url if value in ("extra", "environment") else value
+
+        for name, value in environment.items():
+            monkeypatch.setenv(name, named(value))
+        connect(host=kie.url, extra=named(extra))
+        RunwayHook(patience=0).get_task("1")
+        asyncio.run(RunwayAsyncHook(patience=0).get_task("1"))
+        assert {name: len(server.requests) for name, server in servers.items() if server.requests} == {
+            asked: 2
+        }
 
 
 def test_a_server_without_tls_is_named(connect: Connect, recorder: Recorder) -> None:

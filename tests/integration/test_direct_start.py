@@ -306,7 +306,7 @@ def test_the_video_of_an_earlier_try_is_not_left_behind(
     from airflow_provider_runway.api.requests import GenerateVideo
     from airflow_provider_runway.hooks.runway import RunwayHook
 
-    old = ("return_value", "video_url", "image_url", "video_id", "credits_consumed")
+    old = ("return_value", "video_url", "image_url", "video_id", "credits_consumed", "runway_error")
     xcoms.update({("wait", key): "of the video before the clear" for key in old})
     xcoms["generate", "return_value"] = "another task's"
     runway_simulator.add_fault("moderation")
@@ -314,20 +314,20 @@ def test_the_video_of_an_earlier_try_is_not_left_behind(
     assert xcoms == {("generate", "return_value"): "another task's"}
 
 
-def test_a_dag_that_was_stored_by_an_earlier_release_still_starts() -> None:
-    from airflow_provider_runway.triggers.runway import RunwaySensorTrigger
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("began_ago", "is_kept"), [(0, False), (60, True)])
+def test_a_call_about_an_earlier_try_is_forgotten_and_one_about_this_try_is_not(
+    runway_simulator: Simulator, xcoms: dict[tuple[str, str], Any], began_ago: float, is_kept: bool
+) -> None:
+    """A task is not woken right after its deferral: what is there when its trigger starts is older."""
+    from airflow_provider_runway.api.requests import GenerateVideo
+    from airflow_provider_runway.hooks.runway import RunwayHook
 
-    stored: dict[str, Any] = {
-        "runway_task_id": None,
-        "upstream": {"task_id": "generate", "key": "return_value"},
-        "runway_conn_id": "mine",
-        "model": "aleph",
-        "poll_interval": None,
-        "timeout": 600.0,
-    }
-    path, arguments = RunwaySensorTrigger(**stored).serialize()
-    assert path == "airflow_provider_runway.triggers.runway.RunwayTaskTrigger"
-    assert arguments.items() >= {**stored, "returns": "video_url"}.items()
+    task_id = RunwayHook().submit(GenerateVideo("A paper boat"))
+    xcoms["wait", "runway_callbacks"] = {"generate": task_id}
+    deadline = datetime.now(timezone.utc) + timedelta(seconds=3600 + DEFERRAL_MARGIN - began_ago)
+    start(sensor(runway_task_id=task_id), timeout_after=deadline)
+    assert (("wait", "runway_callbacks") in xcoms) is is_kept
 
 
 @pytest.mark.usefixtures("quick")

@@ -24,6 +24,7 @@ from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.simulator import Simulator
 from tests.integration.conftest import KEY, TaskInstance
 from tests.integration.object_storage import bucket, keys_in, s3_server, uri
+from tests.integration.recorder import Recorder, envelope
 from tests.versions import AIRFLOW
 
 __all__ = ["bucket", "s3_server"]
@@ -245,6 +246,55 @@ def test_what_is_wrong_with_the_connection_is_waited_out(
             return dict(await event())
 
     assert asyncio.run(mended())["runway_task_id"] == noted
+
+
+@pytest.mark.parametrize("trouble", ["rejected key", "no key", "misspelt", "no connection"])
+def test_what_is_wrong_with_the_connection_is_not_waited_out_for_longer_than_the_video(
+    folder: Path,
+    context: dict[str, Any],
+    connect: Callable[..., str],
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.waiting.poller.CONNECTION_GRACE", 0.1)
+    recorder.answer = lambda request: envelope(None, 401, "You do not have access permissions")
+    fields: dict[str, dict[str, Any]] = {
+        "no key": {"password": ""},
+        "misspelt": {"extra": {"api": "markt"}},
+    }
+    wrong = fields.get(trouble, {})
+    conn_id = "nowhere" if trouble == "no connection" else connect(host=recorder.url, **wrong)
+    watch_task("made", path=str(folder), context=context, timeout=1.5)
+    began = time.monotonic()
+
+    async def given_up() -> tuple[dict[str, Any], float]:
+        async with watching(folder, runway_conn_id=conn_id) as event:
+            return dict(await event()), time.monotonic() - began
+
+    found, seconds = asyncio.run(given_up())
+    assert (found["runway_task_id"], found["state"], found["video_url"]) == ("made", None, None)
+    words = {"rejected key": "access permissions", "no key": "API key", "misspelt": "markt"}
+    assert words.get(trouble, "nowhere") in found["error"]
+    assert 1 <= seconds < 10
+
+
+def test_what_breaks_a_wait_is_an_event_at_its_deadline(
+    folder: Path, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
+
+    async def breaks(_: Any) -> Any:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(RunwayTaskTrigger, "wait", breaks)
+    watch_task("made", path=str(folder), context=context, timeout=1.5)
+
+    async def given_up() -> dict[str, Any]:
+        async with watching(folder) as event:
+            return dict(await event())
+
+    assert "out of order" in asyncio.run(given_up())["error"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"runway_task_id": "a b"}', '{"runway_task_id": "made"}'])

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from urllib3.exceptions import LocationParseError
 
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
 from airflow_provider_runway.api.tasks import TaskState
@@ -27,6 +28,7 @@ from airflow_provider_runway.exceptions import (
     RunwayRequestError,
     RunwayServerError,
     RunwaySubmissionUnknownError,
+    RunwayTaskFailedError,
     RunwayTaskNotFoundError,
     RunwayTaskRejectedError,
     RunwayTimeoutError,
@@ -40,6 +42,15 @@ from tests.integration.recorder import DROP, Answer, Recorder, Request, envelope
 REQUEST = GenerateVideo("A paper boat on a rainy street")
 CREATE = "/api/v1/runway/generate"
 LOOK = "/api/v1/runway/record-detail"
+
+
+def fails_with(error: BaseException) -> Callable[..., Any]:
+    """Return a function that raises, whatever it is given."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
 
 
 def posts(simulator: Simulator) -> int:
@@ -155,7 +166,7 @@ def test_a_proxy_that_lets_nothing_through_makes_no_creation_unknown(
         ({"verify": "/nowhere/authority.pem"}, "extra 'verify': '/nowhere/authority.pem'"),
         ({"verify": __file__}, "extra 'verify'"),
         ({"cert": "/nowhere/client.pem"}, "extra 'cert': '/nowhere/client.pem'"),
-        ({"proxies": {"http": "gopher://127.0.0.1:9"}}, "(?i)proxy.*gopher"),
+        ({"proxies": {"http": "gopher://127.0.0.1:9"}}, "extra 'proxies': 'gopher://127.0.0.1:9'"),
     ],
 )
 def test_what_makes_every_request_impossible_is_refused_before_it_is_sent(
@@ -165,6 +176,54 @@ def test_what_makes_every_request_impossible_is_refused_before_it_is_sent(
     with pytest.raises(RunwayValidationError, match=named):
         RunwayHook(patience=0).submit(REQUEST)
     assert recorder.requests == []
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("requests.Session.prepare_request", TypeError("unhashable type: 'list'")),
+        ("requests.Session.merge_environment_settings", OSError("no such file")),
+        ("requests.adapters.HTTPAdapter.send", LocationParseError("'api..kie.ai', label empty or too long")),
+    ],
+    ids=["building", "reading the environment", "the address"],
+)
+def test_a_request_that_cannot_be_built_was_not_sent_and_is_said_so(
+    connect: Callable[..., str],
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    error: Exception,
+) -> None:
+    connect(host=recorder.url)
+    monkeypatch.setattr(step, fails_with(error))
+    with pytest.raises(RunwayValidationError, match="Nothing was sent") as caught:
+        RunwayHook(patience=0).submit(REQUEST)
+    assert str(error) in str(caught.value)
+    with pytest.raises(RunwayValidationError):
+        RunwayHook(patience=0).get_task("task-1")
+    assert recorder.requests == []
+
+
+@pytest.mark.parametrize("error", [TypeError("of a library"), OSError("no file"), AttributeError("raw")])
+def test_whatever_a_library_raises_while_it_sends_makes_the_creation_unknown_at_once(
+    connect: Callable[..., str], recorder: Recorder, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """An operator's retry would have to find out else, without a word of what has happened."""
+    connect(host=recorder.url)
+    monkeypatch.setattr("requests.adapters.HTTPAdapter.send", fails_with(error))
+    with pytest.raises(RunwaySubmissionUnknownError, match=str(error)):
+        RunwayHook(patience=0).submit(REQUEST)
+    with pytest.raises(RunwayServerError, match=str(error)):
+        RunwayHook(patience=0).get_task("task-1")
+
+
+def test_a_worker_that_is_told_to_end_while_it_sends_ends(
+    connect: Callable[..., str], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=recorder.url)
+    monkeypatch.setattr("requests.adapters.HTTPAdapter.send", fails_with(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        RunwayHook(patience=0).submit(REQUEST)
 
 
 def test_an_environments_file_of_authorities_that_is_not_there_is_named(
@@ -190,6 +249,72 @@ def test_a_wait_in_the_worker_goes_on_with_a_new_key(
     recorder.answer = script
     assert RunwayHook().wait_for_task("1").video_url == "https://files.test/v.mp4"
     assert len(recorder.requests) == 2
+
+
+def test_a_wait_in_the_worker_goes_on_with_a_connection_that_was_mended(
+    recorder: Recorder, connect: Callable[..., str], quick: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.hooks.runway.READ_AGAIN_AFTER", 0.05)
+    recorder.answer = lambda request: envelope(
+        {"state": "success", "videoInfo": {"videoUrl": "https://files.test/v.mp4"}}
+    )
+    with Recorder() as wrong:
+
+        def script(request: Request) -> Answer:
+            if len(wrong.requests) == 3:
+                connect(host=recorder.url)
+            return Answer(b"<html>This is another service</html>")
+
+        wrong.answer = script
+        connect(host=wrong.url)
+        assert RunwayHook().wait_for_task("1").video_url == "https://files.test/v.mp4"
+        assert len(wrong.requests) >= 3
+
+
+def test_a_wait_in_the_worker_reads_its_connection_again_once_a_minute_at_most_and_keeps_its_key(
+    recorder: Recorder, connect: Callable[..., str], quick: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new key may be another account's, which does not know the task; this one is not rejected."""
+    from airflow_provider_runway.hooks import runway
+
+    connect(host=recorder.url, password="the-key-of-the-account")
+    read: list[str] = []
+    original = runway.load_settings
+
+    def noted(conn_id: str) -> Any:
+        read.append(conn_id)
+        return original(conn_id)
+
+    monkeypatch.setattr(runway, "load_settings", noted)
+
+    def script(request: Request) -> Answer:
+        connect(host=recorder.url, password="the-key-of-another-account")
+        state = "fail" if len(recorder.requests) > 100 else "generating"
+        return envelope({"state": state}) if state == "fail" else Answer(b"", 503)
+
+    recorder.answer = script
+    with pytest.raises(RunwayTaskFailedError):
+        RunwayHook().wait_for_task("1")
+    assert len({request.headers["authorization"] for request in recorder.requests}) == 1
+    # For the hook, for its session, and then once while polls failed.
+    assert len(read) == 3
+
+
+@pytest.mark.parametrize(
+    ("runway_task_id", "model"), [("", "runway"), ("None", "runway"), ("task-1", "gen4")]
+)
+def test_a_wait_for_what_cannot_be_a_task_is_refused_at_once(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    runway_task_id: str,
+    model: str,
+) -> None:
+    connect(host=recorder.url)
+    monkeypatch.setattr("time.sleep", fails_with(AssertionError("it waited")))
+    with pytest.raises(RunwayValidationError):
+        RunwayHook().wait_for_task(runway_task_id, model=model, kind="generate-5s-720p")
+    assert recorder.requests == []
 
 
 def test_a_wait_in_the_worker_ends_with_a_key_that_is_still_rejected(

@@ -13,9 +13,11 @@ import pytest
 
 from airflow_provider_runway.api.requests import GenerateVideo
 from airflow_provider_runway.compat import (
+    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    BaseSensorOperator,
     TaskDeferred,
 )
 from airflow_provider_runway.exceptions import (
@@ -25,6 +27,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskNotFoundError,
     RunwayTaskRejectedError,
     RunwayTimeoutError,
+    RunwayValidationError,
     RunwayVideoExpiredError,
 )
 from airflow_provider_runway.hooks.runway import RunwayHook
@@ -256,6 +259,51 @@ def test_a_rescheduled_sensor_grants_a_grace_once_over_its_processes_and_not_les
         look(grace + 10)
 
 
+def test_a_rescheduled_sensor_tolerates_a_slip_in_the_connection_for_ten_minutes_once_the_task_was_seen(
+    recorder: Recorder, connect: Callable[..., str], context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context["task_state_store"] = TaskStateStore()
+    recorder.answer = lambda request: envelope({"state": "generating"})
+    now = time.time()
+
+    def poll(after: float, **extra: Any) -> bool:
+        connect(host=recorder.url, extra=extra)
+        monkeypatch.setattr("airflow_provider_runway.sensors.runway.time.time", lambda: now + after)
+        return bool(sensor("task-1", mode="reschedule", timeout=7200).poke(context).is_done)
+
+    with pytest.raises(RunwayValidationError):
+        poll(0, api="markt")
+    assert not poll(10)
+    assert not poll(1000, api="markt")
+    assert not poll(1590, api="markt")
+    with pytest.raises(RunwayValidationError, match="markt"):
+        poll(1610, api="markt")
+
+
+def test_what_the_worker_has_seen_of_the_task_goes_with_the_deferral(
+    recorder: Recorder, connect: Callable[..., str], context: Any
+) -> None:
+    """So that a slip in the connection does not end the wait, neither there nor where kie.ai calls."""
+    recorder.answer = lambda request: envelope({"state": "generating"})
+
+    def deferral_of(work: Callable[[], Any]) -> TaskDeferred:
+        with pytest.raises(TaskDeferred) as caught:
+            work()
+        return caught.value
+
+    connect(host=recorder.url)
+    seen = deferral_of(lambda: sensor("task-1", deferrable=True).execute(context))
+    connect(host=recorder.url, extra={"api": "markt"})
+    called = {**(seen.kwargs or {}), "event": {"status": "callback"}}
+    again = deferral_of(
+        lambda: sensor("task-1", deferrable=True).resume_execution("execute_complete", called, context)
+    )
+    connect(host="http://127.0.0.1:9")
+    unseen = deferral_of(lambda: sensor("task-1", deferrable=True).execute(context))
+    told = [deferral.trigger.serialize()[1]["was_seen"] for deferral in (seen, again, unseen)]
+    assert told == [True, True, False]
+
+
 @pytest.mark.parametrize("code", [402, 433, 400, 451, 505])
 @MODES
 def test_an_answer_that_says_nothing_of_the_task_ends_no_wait(
@@ -343,6 +391,55 @@ def test_a_trigger_that_failed_fails_the_sensor_where_there_is_no_video(
     assert all(text in str(caught.value) for text in (task_id, "charged", "https://kie.ai/logs"))
     with pytest.raises(AirflowSkipException):
         sensor(task_id, deferrable=True, soft_fail=True).resume_execution("__fail__", failed, context)
+
+
+def _resume_of_2_11(operator: Any, next_method: str, next_kwargs: Any, context: Any) -> Any:
+    """The method of Airflow 2.11's base class of sensors."""
+    try:
+        return super(BaseSensorOperator, operator).resume_execution(next_method, next_kwargs, context)
+    except AirflowException as error:
+        if operator.soft_fail:
+            raise AirflowSkipException(str(error)) from error
+        raise
+
+
+def _resume_of_3_0(operator: Any, next_method: str, next_kwargs: Any, context: Any) -> Any:
+    """That of 3.0 and 3.1, up to 3.1.7."""
+    try:
+        return super(BaseSensorOperator, operator).resume_execution(next_method, next_kwargs, context)
+    except AirflowException as error:
+        # Its home has moved since.
+        if type(error).__name__ == "TaskDeferralTimeout":
+            raise AirflowSensorTimeout(*error.args) from error
+        if operator.soft_fail:
+            raise AirflowSkipException(str(error)) from error
+        raise
+
+
+@pytest.mark.parametrize("resume", [None, _resume_of_2_11, _resume_of_3_0], ids=["this", "2.11", "3.0"])
+@pytest.mark.parametrize("skips", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("ends", ["Trigger timeout", "Trigger failure", "failed", "timed out"])
+def test_a_deferred_sensor_skips_where_it_is_to_with_every_airflow(
+    runway_simulator: Simulator,
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    resume: Callable[..., Any] | None,
+    skips: str,
+    ends: str,
+) -> None:
+    if resume is not None:
+        monkeypatch.setattr(BaseSensorOperator, "resume_execution", resume)
+    task_id = submit(runway_simulator, "stuck")
+    how: tuple[str, dict[str, Any]] = ("__fail__", {"error": ends})
+    if not ends.startswith("Trigger"):
+        kind = RunwayTaskFailedError if ends == "failed" else RunwayTimeoutError
+        how = ("execute_complete", {"event": WaitEnd(error=kind(ends, runway_task_id=task_id)).to_event()})
+    with pytest.raises(AirflowSkipException):
+        sensor(task_id, deferrable=True, **{skips: True}).resume_execution(*how, context)
+    assert "runway_error" not in context["ti"].xcoms
+    with pytest.raises(RunwayError):
+        sensor(task_id, deferrable=True).resume_execution(*how, context)
+    assert context["ti"].xcoms["runway_error"]
 
 
 def test_a_trigger_that_broke_fails_the_sensor_with_what_to_do(

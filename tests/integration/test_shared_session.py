@@ -120,6 +120,52 @@ def test_who_comes_after_the_last_one_reads_the_connection_anew(
     assert len(recorder.requests) == 1
 
 
+def test_waits_whose_polls_fail_read_the_connection_again_once_a_minute_at_most_for_all_of_them(
+    recorder: Recorder, connect: Callable[..., str], looked_up: list[tuple[str, str]]
+) -> None:
+    connect(host=recorder.url)
+    answer = going_on(10)
+
+    def failing(request: Request) -> Answer:
+        found = answer(request)
+        return found if b"fail" in found.body else Answer(b"<html>", 502)
+
+    recorder.answer = failing
+    asyncio.run(wait_for(*(f"task-{number}" for number in range(20))))
+    assert len(recorder.requests) == 200
+    # To open the session, and then once for all of them.
+    assert len(looked_up) == 2
+    assert threading.main_thread().name not in {thread for _, thread in looked_up}
+
+
+def test_all_waits_and_those_that_come_later_go_on_with_one_new_session_where_the_connection_is_mended(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    opened: list[aiohttp.ClientSession],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "READ_AGAIN_AFTER", 0.05)
+    recorder.answer = going_on(5)
+    with Recorder() as wrong:
+        wrong.answer = lambda request: Answer(b"<html>This is another service</html>")
+
+        async def run() -> None:
+            connect(host=wrong.url)
+            waits = [asyncio.create_task(wait_for(f"task-{number}")) for number in range(20)]
+            await until(lambda: len({request.path for request in wrong.requests}) >= 20)
+            connect(host=recorder.url)
+            await until(lambda: bool(recorder.requests))
+            before = len(wrong.requests)
+            await wait_for("later")
+            assert not any("later" in request.path for request in wrong.requests[before:])
+            await asyncio.gather(*waits)
+
+        asyncio.run(run())
+    assert len({request.path for request in recorder.requests if "record-detail" in request.path}) == 21
+    assert len(opened) == 2
+    assert all(session.closed for session in opened)
+
+
 def test_each_connection_has_a_session_of_its_own(
     recorder: Recorder, connect: Callable[..., str], opened: list[aiohttp.ClientSession]
 ) -> None:

@@ -27,7 +27,8 @@ from airflow_provider_runway.simulator import Simulator
 from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from airflow_provider_runway.waiting.ending import WaitEnd
 from tests.integration.conftest import KEY
-from tests.integration.recorder import Answer, Recorder, Request, envelope
+from tests.integration.recorder import Answer, Recorder, Request, Script, envelope
+from tests.integration.test_pacing import until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -254,6 +255,82 @@ def test_a_key_that_is_changed_while_waiting_is_taken_up(
     recorder.answer = answer
     assert run(RunwayTaskTrigger("task-1")).result().video_url == "https://example.com/video.mp4"
     assert len(recorder.requests) == 2
+
+
+SUCCESS = envelope({"state": "success", "videoInfo": {"videoUrl": "https://example.com/video.mp4"}})
+
+
+def a_slow_success(request: Request) -> Answer:
+    time.sleep(0.4)
+    return SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answer"),
+    [
+        ({"host": "http://127.0.0.1:9"}, lambda request: SUCCESS),
+        ({"extra": {"proxies": "http://127.0.0.1:9"}}, lambda request: SUCCESS),
+        ({"extra": {"timeout": 0.1}}, a_slow_success),
+    ],
+    ids=["host", "proxy", "timeout"],
+)
+def test_a_connection_that_is_mended_is_taken_up_while_polls_fail(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    lines: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: dict[str, Any],
+    answer: Script,
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.hooks.sessions.READ_AGAIN_AFTER", 0.05)
+    recorder.answer = answer
+
+    async def wait() -> WaitEnd:
+        connect(**{"host": recorder.url, **wrong})
+        waiting = asyncio.create_task(RunwayTaskTrigger("task-1").wait())
+        await until(lambda: any("cannot be looked up" in line for line in lines()))
+        connect(host=recorder.url)
+        return await asyncio.wait_for(waiting, 60)
+
+    assert asyncio.run(wait()).result().video_url
+
+
+def test_a_new_key_is_not_taken_up_while_polls_fail_as_it_may_be_another_accounts(
+    recorder: Recorder, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.hooks.sessions.READ_AGAIN_AFTER", 0.0)
+    connect(host=recorder.url, password="the-key-of-the-account")
+
+    def script(request: Request) -> Answer:
+        connect(host=recorder.url, password="the-key-of-another-account")
+        if request.headers["authorization"] != "Bearer the-key-of-the-account":
+            return envelope(None, 404, "no such task")
+        return SUCCESS if len(recorder.requests) > 5 else Answer(b"", 503)
+
+    recorder.answer = script
+    assert run(RunwayTaskTrigger("task-1")).result().video_url
+
+
+@pytest.mark.parametrize("was_seen", [True, False])
+def test_a_connection_that_cannot_be_right_is_waited_out_where_the_task_was_seen_before(
+    recorder: Recorder, connect: Callable[..., str], lines: Callable[[], list[str]], was_seen: bool
+) -> None:
+    """By the worker that gave the task to the triggerer."""
+    recorder.answer = lambda request: SUCCESS
+
+    async def wait() -> WaitEnd:
+        connect(host=recorder.url, extra={"api": "markt"})
+        waiting = asyncio.create_task(again(RunwayTaskTrigger("task-1", was_seen=was_seen)).wait())
+        if was_seen:
+            await until(lambda: any("markt" in line for line in lines()))
+            connect(host=recorder.url)
+        return await asyncio.wait_for(waiting, 60)
+
+    end = asyncio.run(wait())
+    if was_seen:
+        assert end.result().video_url
+    else:
+        assert isinstance(end.error, RunwayValidationError)
 
 
 def test_a_connection_without_a_key_ends_the_wait_at_once(connect: Callable[..., str]) -> None:

@@ -57,7 +57,7 @@ def a_wait(**other: Any) -> Calls:
 def missed(conn_id: str = "runway_default") -> None:
     async def story() -> None:
         wait = a_wait(conn_id=conn_id, long_done_at=0.0)
-        assert await wait.wait(LOG)
+        assert await wait.wait()
         await wait.found_without(LOG)
 
     asyncio.run(story())
@@ -69,7 +69,7 @@ def test_what_was_kept_while_nobody_could_be_woken_is_a_reason_to_look(arrived: 
     async def story() -> list[bool]:
         wait = a_wait()
         # Where that look finds no end, the ordinary schedule decides.
-        return [await wait.wait(LOG), await wait.wait(LOG)]
+        return [await wait.wait(), await wait.wait()]
 
     assert asyncio.run(story()) == [True, False]
 
@@ -80,7 +80,7 @@ def test_what_is_about_another_video_or_address_is_none(
 ) -> None:
     arrived.update(kept)
     with pytest.raises(asyncio.TimeoutError):
-        asyncio.run(asyncio.wait_for(a_wait().wait(LOG), 0.05))
+        asyncio.run(asyncio.wait_for(a_wait().wait(), 0.05))
 
 
 def test_without_a_call_it_looks_when_the_video_should_long_be_done_and_then_now_and_then(
@@ -88,14 +88,14 @@ def test_without_a_call_it_looks_when_the_video_should_long_be_done_and_then_now
 ) -> None:
     async def story() -> list[bool]:
         wait = a_wait(long_done_at=0.0, every=0.01)
-        return [await wait.wait(LOG) for _ in range(4)]
+        return [await wait.wait() for _ in range(4)]
 
     assert asyncio.run(story()) == [True] * 4
 
 
 def test_it_looks_at_the_deadline_whatever_is_expected(arrived: dict[str, str]) -> None:
     asyncio.run(
-        asyncio.wait_for(a_wait(end_time=time.time() - 1, may_wake_from=time.time() + 100).wait(LOG), 5)
+        asyncio.wait_for(a_wait(end_time=time.time() - 1, may_wake_from=time.time() + 100).wait(), 5)
     )
 
 
@@ -104,12 +104,12 @@ def test_after_three_calls_that_did_not_come_it_looks_as_without_and_says_so_onc
 ) -> None:
     for _ in range(3):
         missed()
-    assert not asyncio.run(a_wait().wait(LOG))
+    assert not asyncio.run(a_wait().wait())
     missed("another")
     assert caplog.text.count("did not arrive") == 1
     # Those of another connection are another matter.
     with pytest.raises(asyncio.TimeoutError):
-        asyncio.run(asyncio.wait_for(a_wait(conn_id="another").wait(LOG), 0.05))
+        asyncio.run(asyncio.wait_for(a_wait(conn_id="another").wait(), 0.05))
 
 
 def test_a_call_that_comes_makes_up_for_those_that_did_not(arrived: dict[str, str]) -> None:
@@ -117,14 +117,14 @@ def test_a_call_that_comes_makes_up_for_those_that_did_not(arrived: dict[str, st
         missed()
     arrived["ours"] = "made"
     asyncio.run(a_wait().found_without(LOG))
-    assert asyncio.run(a_wait().wait(LOG))
+    assert asyncio.run(a_wait().wait())
 
 
 def test_an_end_that_was_found_before_a_call_was_due_is_no_missed_call(arrived: dict[str, str]) -> None:
     for _ in range(5):
         asyncio.run(a_wait().found_without(LOG))
     arrived["ours"] = "made"
-    assert asyncio.run(a_wait().wait(LOG))
+    assert asyncio.run(a_wait().wait())
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,36 @@ def test_a_connection_that_is_misspelt_while_a_video_is_made_is_tolerated_for_te
         assert ended(wait.on_error(misspelt, START + 2310)).error is misspelt
 
 
+def test_a_connection_that_is_misspelt_is_tolerated_in_another_process_of_a_wait_that_has_seen_the_task() -> (
+    None
+):
+    misspelt = RunwayValidationError("Connection 'runway_default', extra 'api': 'markt'")
+    first = poller()
+    assert ended(poller(**first.met()).on_error(misspelt, START + 1)).error is misspelt
+    first.on_task(task(TaskState.GENERATING), START + 900)
+    second = poller(**json.loads(json.dumps(first.met())))
+    assert second.on_error(misspelt, START + 1000) is None
+    third = poller(**json.loads(json.dumps(second.met())))
+    assert third.was_seen
+    assert third.on_error(misspelt, START + 1590) is None
+    assert ended(third.on_error(misspelt, START + 1610)).error is misspelt
+
+
+def test_failures_in_a_row_are_counted_on_in_another_process() -> None:
+    pauses, met = [], poller().met()
+    for number in range(6):
+        wait = poller(poll_interval=2.0, **json.loads(json.dumps(met)))
+        wait.on_error(RunwayServerError("code 503"), START + number)
+        pauses.append(wait.next_delay(START + number))
+        met = wait.met()
+    assert pauses[0] <= 2.5
+    assert pauses[5] > 40
+    wait = poller(poll_interval=2.0, **met)
+    wait.on_task(task(TaskState.GENERATING), START + 7)
+    assert wait.news == "Runway task task-1 can be looked up again: generating"
+    assert wait.met()["failures"] == 0
+
+
 @pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
 def test_a_look_up_that_fails_ends_nothing_before_the_deadline(error: RunwayError) -> None:
     wait = poller()
@@ -248,6 +278,11 @@ def test_a_time_out_says_that_it_is_charged_only_of_a_task_that_kie_is_known_to_
     assert ("goes on at kie.ai and is charged" in text) is was_seen
     assert ("has not seen Runway task task-1" in text) is not was_seen
     assert text.index("No video after 3600 s") < text.index("no answer") < text.index("task-1")
+
+
+def test_a_time_out_says_that_it_is_charged_of_a_task_that_was_seen_in_another_process() -> None:
+    end = ended(poller(was_seen=True).on_error(RunwayServerError("no answer"), START + 3600))
+    assert "goes on at kie.ai and is charged" in str(end.error)
 
 
 def test_a_time_out_names_the_last_failure_of_a_look_up() -> None:
