@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_runway.exceptions import RunwayValidationError
 
 _PORTS = {"http": 80, "https": 443}
+#: A name, or an address of IPv6; what else a URL may have in this place, each program reads in its own way.
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*(%[a-z0-9._-]+)?")
 #: Where a network of IPv6 alone reaches IPv4 (RFC 6052).
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+#: All that is handed out of IPv6 for the internet (RFC 4291, 2.4); the rest is for special ends.
+_HANDED_OUT = ipaddress.ip_network("2000::/3")
 
 
 def check_public(url: str, *, allowed: tuple[str, ...] = ()) -> None:
@@ -26,10 +32,12 @@ def check_public(url: str, *, allowed: tuple[str, ...] = ()) -> None:
 
     :param url: An ``http`` or ``https`` URL.
     :param allowed: URLs whose scheme, host and port are allowed wherever they are.
-    :raises RunwayValidationError: it is private.
+    :raises RunwayValidationError: it is private, or no such URL.
     """
     place = _origin(url)
-    if place is None or place in map(_origin, allowed):
+    if place is None:
+        raise RunwayValidationError(f"{url.partition('?')[0][:200]!r} is no http or https URL.")
+    if place in map(_origin, allowed):
         return
     _, host, port = place
     try:
@@ -96,7 +104,8 @@ def check_peer(url: str, peer: Any, *, allowed: tuple[str, ...] = ()) -> None:
     :param allowed: As for :func:`check_public`.
     :raises RunwayValidationError: it is private.
     """
-    if _origin(url) in map(_origin, allowed):
+    place = _origin(url)
+    if place is not None and place in map(_origin, allowed):
         return
     address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
     if not is_public(address):
@@ -114,6 +123,8 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or address
         if address in _TRANSLATED:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        elif inner is address and address not in _HANDED_OUT:
+            return False
     return bool(inner.is_global and not inner.is_multicast)
 
 
@@ -125,20 +136,24 @@ def private(url: str, address: object) -> RunwayValidationError:
     :param address: The address.
     """
     return RunwayValidationError(
-        f"{url.partition('?')[0]!r} is on a private address ({address}), from where no video is fetched. "
-        "Where that is right, set the connection's extra 'allow_private_hosts' to true."
+        f"{url.partition('?')[0][:200]!r} is on a private address ({address}), from where no video is "
+        "fetched. Where that is right, set the connection's extra 'allow_private_hosts' to true."
     )
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:
+    """Return what a request for a URL goes to: a URL can be read in two ways, and only that one counts."""
+    request = PreparedRequest()
     try:
-        parts = urlsplit(url)
+        request.prepare_url(url, None)
+        parts = urlsplit(request.url or "")
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         return None
-    if parts.scheme not in _PORTS or not parts.hostname or port is None:
+    host = parts.hostname or ""
+    if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or port is None:
         return None
-    return parts.scheme, parts.hostname.rstrip("."), port
+    return parts.scheme, host.rstrip("."), port
 
 
 def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -151,7 +151,7 @@ class Download:
         url = self.url
         for _ in range(_MOST_REDIRECTS + 1):
             if not addresses.is_http(url):
-                raise RunwayServerError(f"redirected to {url!r}, which is no http or https URL")
+                raise RunwayServerError(f"{url.partition('?')[0][:200]!r} is no http or https URL")
             self._check_url(url)
             with self._session.get(
                 url, stream=True, headers=headers, allow_redirects=False, **self._options
@@ -183,7 +183,7 @@ class Download:
         if status != 200:
             kind = response.headers.get("Content-Type", "")
             raise _BrokenOffError(
-                f"HTTP {status} and {kind or 'no'} content: no video"
+                f"HTTP {status} and content of type {kind[:100]!r}: no video"
                 + (f"; {received} bytes came before" if received else ""),
                 retry_after=_seconds(response.headers.get("Retry-After")),
             )

@@ -33,6 +33,8 @@ _LONGEST_MANIFEST = 1024 * 1024
 #: How many chunks at most wait to be hashed.
 _AHEAD = 4
 _NOT_THERE = (FileNotFoundError, IsADirectoryError)
+#: By what a manifest is told from other JSON files.
+_OF_A_MANIFEST = {"path", "size", "sha256", "stored_at"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Keeper:
         request: dict[str, Any] | None,
         overwrite: bool,
     ) -> None:
-        naming.check_path(path)
+        path = naming.check_path(path)
         self.path = naming.file_in(path, task.task_id if task else None, video_url)
         self._is_named_after_task = task is not None and naming.names(self.path, task.task_id)
         self._task = task
@@ -114,10 +116,12 @@ class Keeper:
         if self._task is not None and told.get("runway_task_id", self._task.task_id) != self._task.task_id:
             raise self._another_file(f"it is the video of Runway task {told['runway_task_id']}")
         if self._is_named_after_task:
-            if not fingerprint.boxes.are_whole:
+            if not fingerprint.size or fingerprint.boxes.are_a_part:
                 log.warning("%s is there, but not whole: it is stored anew", self.path)
                 self._replace = True
                 return None
+            if not fingerprint.boxes.are_whole:
+                raise self._another_file("it is no MP4")
             if not self._is_ours:
                 return self._kept(fingerprint)
         if self._is_ours and "sha256" in told:
@@ -139,9 +143,13 @@ class Keeper:
             try:
                 with _using(self.path, FileExistsError):
                     writing.store(_whole(fingerprint), self.path, replace=self._replace)
-            except FileExistsError:
+            except FileExistsError as error:
                 # Another try may have been faster.
                 there = self._read()
+                if there is None:
+                    raise _storage_error(
+                        self.path, f"something is there that cannot be read as a file ({error})"
+                    ) from error
         if there is not None and fingerprint.finish().sha256 != there.sha256:
             raise self._another_file("it is not this video")
         return self._kept(fingerprint)
@@ -159,6 +167,22 @@ class Keeper:
         path = naming.beside(kept.path, ".json")
         with _using(path):
             writing.store([text.encode()], path)
+
+    def clear_up(self, kept: Kept) -> None:
+        """
+        Remove the manifest of the video that was replaced by this one, if there is one.
+
+        :param kept: The stored video.
+        """
+        if not self._replace:
+            return
+        try:
+            told = self._told or {}
+            if told.keys() >= _OF_A_MANIFEST and told["sha256"] != kept.sha256:
+                writing.remove(naming.beside(kept.path, ".json"))
+        # The video is stored, and whoever may write need not be allowed to read or to remove.
+        except Exception as error:
+            log.warning("The manifest of the video that was replaced may be there still: %s", error)
 
     @cached_property
     def _told(self) -> dict[str, Any] | None:
@@ -232,10 +256,14 @@ def _using(path: str, *expected: type[Exception]) -> Iterator[None]:
         raise
     # A storage raises what it likes.
     except Exception as error:
-        raise RunwayStorageError(
-            f"{type(error).__name__}: {error}: path={path!r} cannot be read or written. Nothing half is left "
-            "there. kie.ai keeps the video for 14 days: a retry stores it, and costs no credits."
-        ) from error
+        raise _storage_error(path, f"{type(error).__name__}: {error}") from error
+
+
+def _storage_error(path: str, why: str) -> RunwayStorageError:
+    return RunwayStorageError(
+        f"{why}: path={path!r} cannot be read or written. Nothing half is left there. kie.ai keeps the video "
+        "for 14 days: a retry stores it, and costs no credits."
+    )
 
 
 def _whole(fingerprint: _Fingerprint) -> Iterator[bytes]:

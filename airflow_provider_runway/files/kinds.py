@@ -35,6 +35,9 @@ KINDS = (
     Kind("MP4", ".mp4", "video/mp4", re.compile(rb"....ftyp", re.DOTALL), is_picture=False),
 )
 
+#: How the name of a picture can end that stands beside a video.
+PICTURE_ENDINGS = tuple(kind.ending for kind in KINDS if kind.is_picture)
+
 
 def kind_of(beginning: bytes) -> Kind | None:
     """

@@ -83,6 +83,11 @@ class Boxes:
         return self._first == b"ftyp" and not self.are_cut
 
     @property
+    def are_a_part(self) -> bool:
+        """Whether it is an MP4 of which the rest is missing."""
+        return self._first == b"ftyp" and self.are_cut
+
+    @property
     def are_cut(self) -> bool:
         """Whether something is missing of the last box, of a type that is known: else it is some appendix."""
         return self._left > 0 and self._last in _TYPES

@@ -2,38 +2,73 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_runway.compat import ObjectStoragePath
 from airflow_provider_runway.exceptions import RunwayValidationError
 from airflow_provider_runway.files import storage
 
 _LONGEST_NAME = 200
+#: Bytes of a name on the usual file systems, and of a key in the usual object stores.
+_LONGEST_LOCAL_NAME, _LONGEST_KEY = 255, 1024
+#: Control characters, and halves of surrogate pairs.
+_NO_NAME = re.compile("[\x00-\x1f\ud800-\udfff]")
 
 
-def check_path(path: Any) -> None:
+def check_path(path: Any) -> str:
     """
-    Refuse what cannot be a place for a video, and what can be known not to be one.
+    Return a place for a video as a text; refuse what cannot be one, and what can be known not to be one.
 
-    :param path: A local path or a URI that ``ObjectStoragePath`` understands; with a ``/`` at its end a
-        folder.
-    :raises RunwayValidationError: it is no text, or empty; it names no file; or a package is missing that
-        reaches its storage.
+    :param path: A local path or a URI that ``ObjectStoragePath`` understands, as a text or a path object;
+        with a ``/`` at its end a folder.
+    :raises RunwayValidationError: it is neither, or empty; it names no file, or one with too long a name; or
+        a package is missing that reaches its storage.
     """
+    if isinstance(path, ObjectStoragePath):
+        path = str(path)
+    elif isinstance(path, os.PathLike):
+        path = os.fspath(path)
     if not isinstance(path, str) or not path.strip():
         raise RunwayValidationError(f"path={path!r}: required: where to store the video.")
+    if path == "None":
+        raise RunwayValidationError(
+            f"path={path!r}: is what a template makes of a value that is not there; check the task upstream."
+        )
     scheme, is_uri, rest = path.partition("://")
-    if any(ord(sign) < 32 for sign in path) or path.rstrip("/").rpartition("/")[2] in (".", ".."):
+    if _NO_NAME.search(path) or path.rstrip("/").rpartition("/")[2] in (".", ".."):
         raise RunwayValidationError(f"path={path!r}: must name a file, or a folder with a '/' at its end.")
     if is_uri and scheme in ("http", "https"):
         raise RunwayValidationError(f"path={path!r}: must be in a storage, which a web address is not.")
     if is_uri and scheme not in ("file", "local") and not rest.partition("/")[1]:
         raise RunwayValidationError(f"path={path!r}: must name a file in {path!r}; a folder ends with '/'.")
     target = storage.reach(path)
-    if not path.endswith("/") and storage.is_local(target) and target.is_dir():
+    check_length(path, target)
+    if not path.endswith("/") and storage.is_local(target) and os.path.isdir(target.path):
         raise RunwayValidationError(
             f"path={path!r}: there is a folder. With a '/' at its end, the video gets a file in it."
+        )
+    return path
+
+
+def check_length(path: str, target: ObjectStoragePath) -> None:
+    """
+    Refuse a name that is too long to be stored.
+
+    :param path: What it was given as.
+    :param target: The place.
+    :raises RunwayValidationError: it is too long.
+    """
+    if storage.is_local(target):
+        names, most, what = str(target.path).split("/"), _LONGEST_LOCAL_NAME, "a name in it"
+    else:
+        names, most, what = [str(target.path).partition("/")[2]], _LONGEST_KEY, "the key of an object"
+    longest = max(names, key=lambda name: len(name.encode()))
+    if len(longest.encode()) > most:
+        raise RunwayValidationError(
+            f"path={path!r}: {what} may have at most {most} bytes; {longest!r} has {len(longest.encode())}."
         )
 
 
@@ -69,7 +104,7 @@ def safe_name(name: str) -> str:
 
     :param name: A Runway task ID, or the last part of a URL.
     """
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[-_LONGEST_NAME:] or "video"
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[-_LONGEST_NAME:].lstrip(".") or "video"
 
 
 def beside(path: str, ending: str) -> str:

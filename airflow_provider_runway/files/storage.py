@@ -131,8 +131,10 @@ def check_writable(target: ObjectStoragePath, path: str) -> None:
     """
     if is_local(target):
         # What is missing of the folders is made.
-        folder = next(parent for parent in Path(target.path).absolute().parents if parent.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        place = Path(target.path).absolute()
+        folders = (place, *place.parents) if path.endswith("/") else place.parents
+        folder = next(folder for folder in folders if os.path.lexists(folder))
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
             raise RunwayValidationError(
                 f"path={path!r}: {str(folder)!r} is no folder that may be written to."
             )

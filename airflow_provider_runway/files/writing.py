@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -85,10 +86,12 @@ def _store_locally(chunks: Iterable[bytes], target: Path, replace: bool) -> int:
     beginning = _part_name(target.name, "")
     with contextlib.suppress(OSError):
         _clear_dead_parts(target.parent, beginning)
-    part = target.parent / _part_name(target.name, _here() + uuid.uuid4().hex[:8])
+    part, file = _new_part(target)
+    # A disk can say that it is full as late as when the file is closed; until the part has its name, this
+    # keeps it marked.
+    mark = os.dup(file.fileno())
     try:
-        with part.open("xb") as file:
-            _lock(file)
+        with file:
             size = _write(chunks, file)
         if replace:
             os.replace(part, target)
@@ -97,7 +100,21 @@ def _store_locally(chunks: Iterable[bytes], target: Path, replace: bool) -> int:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(mark)
     return size
+
+
+def _new_part(target: Path) -> tuple[Path, IO[bytes]]:
+    """Return a part and its file, marked as being written."""
+    while True:
+        part = target.parent / _part_name(target.name, _here() + uuid.uuid4().hex[:8])
+        file = part.open("xb")
+        # Before it was marked, another writer may have taken it for one that a dead writer left.
+        if _lock(file) is not False and os.fstat(file.fileno()).st_nlink:
+            return part, file
+        file.close()
+        part.unlink(missing_ok=True)
 
 
 def _name_once(part: Path, target: Path) -> None:
@@ -107,7 +124,7 @@ def _name_once(part: Path, target: Path) -> None:
         raise
     except OSError:
         # A file system without hard links.
-        if target.exists():
+        if os.path.lexists(target):
             raise FileExistsError(str(target)) from None
         os.replace(part, target)
     else:
@@ -166,14 +183,20 @@ def _clear_dead_parts(folder: Path, beginning: str) -> None:
 
 def _store_committing(chunks: Iterable[bytes], target: ObjectStoragePath, replace: bool) -> int:
     fs = target.fs
+    mode = "wb"
     if target.protocol in ("s3", "s3a"):
         with _at_best():
             _abort_dead_uploads(fs, target.path)
-    file = fs.open(target.path, "wb", block_size=_BLOCK_SIZE)
+        mode = "wb" if replace else "xb"
+    try:
+        file = fs.open(target.path, mode, block_size=_BLOCK_SIZE)
+    except NotImplementedError:
+        # s3fs before 2025 has no "xb".
+        file = fs.open(target.path, "wb", block_size=_BLOCK_SIZE)
     try:
         size = _write(chunks, file)
         _check_free(fs, target, replace)
-        file.close()
+        _commit(fs, target, file)
     except BaseException:
         with _at_best():
             file.discard()
@@ -182,6 +205,23 @@ def _store_committing(chunks: Iterable[bytes], target: ObjectStoragePath, replac
             file.closed = True
         raise
     return size
+
+
+def _commit(fs: Any, target: ObjectStoragePath, file: Any) -> None:
+    """Let an object appear; in the mode "xb", only where there is none at that very moment."""
+    try:
+        file.close()
+    except Exception as error:
+        if file.mode != "xb":
+            raise
+        # Stores that speak S3 say in different words that there is one.
+        _check_free(fs, target, replace=False)
+        # Some, and a botocore before 1.35.20, do not know the condition at all.
+        is_unknown = isinstance(error, OSError) and error.errno == errno.ENOSYS
+        if not is_unknown and type(error).__name__ != "ParamValidationError":
+            raise
+        file.mode = "wb"
+        file.commit()
 
 
 def _abort_dead_uploads(fs: Any, path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.compat import HAS_TABS, BaseOperatorLink, conf
+from airflow_provider_runway.compat import HAS_TABS, BaseOperatorLink
 from airflow_provider_runway.exceptions import LOGS_URL
 from airflow_provider_runway.links import addresses
 
@@ -57,7 +57,7 @@ class RunwayVideoLink(_RunwayLink):
         :param ti_key: Which task instance.
         """
         key = (ti_key.dag_id, ti_key.run_id, ti_key.task_id, ti_key.map_index)
-        if HAS_TABS and conf.getboolean("runway", "video_tab", fallback=True):
+        if HAS_TABS and addresses.has_tab("video_tab"):
             return addresses.below_base(addresses.task_instance(*key, tab=addresses.VIDEO_TAB))
         return _vendor_url(*key) or ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ class RunwayDownloadOperator(KeepingOperator):
     The file gets its name only once it is complete. Returns the path or URI written, which is the XCom
     ``path`` too, beside ``size`` (in bytes) and ``sha256``.
 
-    :param path: Where to: a local path or a URI like ``s3://connection@bucket/key.mp4``; one that ends with
-        ``/`` is a folder, in which the file is named after the Runway task. (templated)
+    :param path: Where to: a local path or a URI like ``s3://connection@bucket/key.mp4``, or such a path
+        object; one that ends with ``/`` is a folder, in which the file is named after the Runway task.
+        (templated)
     :param runway_task_id: The Runway task ID; give this or ``video_url``. Preferred: a URL that was refused
         is replaced by a fresh one. (templated)
     :param video_url: The URL of the video. (templated)
@@ -50,7 +52,7 @@ class RunwayDownloadOperator(KeepingOperator):
     def __init__(
         self,
         *,
-        path: str,
+        path: str | os.PathLike[str],
         runway_task_id: str | None = None,
         video_url: str | None = None,
         model: str = "runway",
@@ -80,13 +82,13 @@ class RunwayDownloadOperator(KeepingOperator):
                 raise RunwayValidationError(
                     f"runway_task_id={self.runway_task_id!r}, video_url={self.video_url!r}: give exactly one."
                 )
-            check_path(self.path)
+            path = check_path(self.path)
             hook = RunwayHook(self.runway_conn_id)
             task = self._look_up(hook) if self.runway_task_id else None
             if task is not None:
                 results.push_task_id(context, task.task_id)
             kept = hook.keep_video(
-                self.path,
+                path,
                 task=task,
                 video_url=None if task is not None else check_url("video_url", self.video_url),
                 overwrite=self.overwrite,

@@ -185,21 +185,18 @@ def _gallery(
         return JSONResponse(found)
 
 
-def _stored(dag_id: str, run_id: RunId, task_id: str, map_index: MapIndex) -> media.Stored:
+def _stored_at(dag_id: str, run_id: RunId, task_id: str, map_index: MapIndex) -> Any:
     with _run(dag_id, run_id) as (reader, _):
-        path = _instance(reader, task_id, map_index).xcoms.get("path")
-    stored = media.find(path)
-    if stored is None:
-        raise HTTPException(404, "There is no stored copy that may be served.")
-    return stored
+        return _instance(reader, task_id, map_index).xcoms.get("path")
 
 
-Stored = Annotated[media.Stored, Depends(_stored)]
+StoredAt = Annotated[Any, Depends(_stored_at)]
 
 
-async def _file(dag_id: str, request: Request, stored: Stored) -> Response:
-    return await streaming.answer(request, partial(media.open_video, stored))
+# What touches a disk does so in threads of its own: one that hangs must not hold up Airflow's API.
+async def _file(dag_id: str, request: Request, path: StoredAt) -> Response:
+    return await streaming.answer(request, partial(media.open_video, path))
 
 
-async def _poster(dag_id: str, request: Request, stored: Stored) -> Response:
-    return await streaming.answer(request, partial(media.open_picture, stored))
+async def _poster(dag_id: str, request: Request, path: StoredAt) -> Response:
+    return await streaming.answer(request, partial(media.open_picture, path))

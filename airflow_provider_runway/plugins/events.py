@@ -30,14 +30,14 @@ def callback_asset() -> str:
     return conf.get("runway", "callback_asset", fallback="") or ""
 
 
-def emit(session: Session, ti: Any, runway_task_id: str) -> bool:
+def emit(session: Session, ti: Any, runway_task_id: str) -> None:
     """
-    Emit the asset event of a Runway task that has ended, with what is stored in the same session.
+    Emit the asset event of a Runway task that has ended, with what is stored in the same session; none where
+    nobody has defined the asset.
 
     :param session: A session of Airflow's database.
     :param ti: The task instance that submitted.
     :param runway_task_id: The Runway task ID.
-    :return: Whether there is an event: not where nobody has defined the asset.
     """
     named = callback_asset()
     asset = _defined(session, named)
@@ -49,18 +49,15 @@ def emit(session: Session, ti: Any, runway_task_id: str) -> bool:
                 "callbacks are no events.",
                 named,
             )
-        return False
+        return
     extra = {
         "runway_task_id": runway_task_id,
         **{name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")},
         **_model(session, ti),
     }
     with _in_the_next_run(session, asset):
-        event = asset_manager.register_asset_change(
-            task_instance=ti, asset=asset, extra=extra, session=session
-        )
+        asset_manager.register_asset_change(task_instance=ti, asset=asset, extra=extra, session=session)
     log.info("Runway task %s is an event of asset %r", runway_task_id, named)
-    return event is not None
 
 
 @contextmanager

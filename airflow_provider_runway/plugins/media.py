@@ -9,21 +9,26 @@ import logging
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_runway.compat import ObjectStoragePath, conf
-from airflow_provider_runway.files.mp4 import BEGINNING, is_mp4
+from airflow_provider_runway.files.kinds import BEGINNING, PICTURE_ENDINGS, kind_of
 from airflow_provider_runway.files.naming import beside
 
 log = logging.getLogger(__name__)
 
-#: Endings of a picture beside a video.
-PICTURES = (".jpg", ".png", ".webp")
-VIDEO = "video/mp4"
-
 _URI = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
+#: Bytes of a remote file that are read ahead. s3fs alone would read 50 MiB for the first few.
+_READ_AHEAD = 1024 * 1024
+
+#: Neither through a link nor waiting for who writes into a pipe.
+_OPENING = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: A folder that may be gone through need not be one that may be listed.
+_PASSING = _OPENING | os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
 
 
 @dataclass(frozen=True)
@@ -31,21 +36,18 @@ class Stored:
     """
     A file below a root, that may be there.
 
-    :param root: The root's URI with its connection; ``None`` for a local file.
-    :param location: The real local path, or the path below the root.
+    :param root: The root, as it is configured.
+    :param location: The path below it.
+    :param is_local: Whether it is a file of this machine.
     """
 
-    root: str | None
+    root: str
     location: str
-
-    @property
-    def is_local(self) -> bool:
-        """Whether asking for it costs nothing."""
-        return self.root is None
+    is_local: bool
 
     def sibling(self, ending: str) -> Stored:
         """Return the file beside it whose name differs in the ending alone."""
-        return Stored(self.root, beside(self.location, ending))
+        return Stored(self.root, beside(self.location, ending), self.is_local)
 
 
 @dataclass
@@ -69,6 +71,9 @@ def find(path: Any) -> Stored | None:
     """
     Return the stored copy that an XCom names, if it is below a root of ``[runway] video_roots``.
 
+    It is not looked at: a disk that hangs would hold up whoever asks. So paths are compared as they are
+    written, and links count when it is opened.
+
     :param path: The XCom: a local path, or a URI for ``ObjectStoragePath``.
     """
     if not isinstance(path, str) or not path or len(path) > 4096 or "\0" in path:
@@ -82,52 +87,29 @@ def find(path: Any) -> Stored | None:
     return None
 
 
-def picture_of(video: Stored) -> Stored | None:
+def open_video(path: Any) -> Opened | None:
     """
-    Return the picture beside a local video, if there is one.
+    Open a video. Blocks, for as long as its storage likes.
 
-    :param video: The video.
+    :param path: What an XCom names; see :func:`find`.
+    :return: ``None`` if it may not be served, is not there, cannot be read or is no MP4.
     """
-    for ending in PICTURES:
-        found = video.sibling(ending)
-        if is_there(found):
-            return found
-    return None
+    stored = find(path)
+    return None if stored is None else _open(stored, picture=False)
 
 
-def is_there(stored: Stored) -> bool:
-    """Return whether a local file is there; nobody asks a remote storage for this."""
-    return stored.is_local and os.path.isfile(stored.location)
-
-
-def open_video(stored: Stored) -> Opened | None:
+def open_picture(path: Any) -> Opened | None:
     """
-    Open a video.
+    Open the picture beside a video. Blocks, for as long as its storage likes.
 
-    :param stored: Where it is.
-    :return: ``None`` if it is not there, cannot be read or is no MP4.
+    :param path: The video, as an XCom names it; see :func:`find`.
+    :return: ``None`` if it may not be served, or there is none.
     """
-    opened = _open(stored)
-    if opened is not None and opened.media_type != VIDEO:
-        opened.stream.close()
+    video = find(path)
+    if video is None:
         return None
-    return opened
-
-
-def open_picture(video: Stored) -> Opened | None:
-    """
-    Open the picture beside a video.
-
-    :param video: The video.
-    :return: ``None`` if there is none.
-    """
-    for ending in PICTURES:
-        opened = _open(video.sibling(ending))
-        if opened is not None:
-            if opened.media_type.startswith("image/"):
-                return opened
-            opened.stream.close()
-    return None
+    found = (_open(video.sibling(ending), picture=True) for ending in PICTURE_ENDINGS)
+    return next((opened for opened in found if opened is not None), None)
 
 
 def _roots() -> list[str]:
@@ -149,15 +131,10 @@ def _without_file_scheme(path: str) -> str:
 
 
 def _local_below(root: str, path: str) -> Stored | None:
-    if not os.path.isabs(root) or not os.path.isabs(path):
+    top, asked = PurePath(os.path.normpath(root)), PurePath(os.path.normpath(path))
+    if not top.is_absolute() or not asked.is_relative_to(top) or asked == top:
         return None
-    try:
-        # Symbolic links are followed before anything is compared.
-        real_root, real_path = os.path.realpath(root), os.path.realpath(path)
-        is_below = os.path.commonpath([real_root, real_path]) == real_root
-    except (OSError, ValueError):
-        return None
-    return Stored(None, real_path) if is_below and real_path != real_root else None
+    return Stored(root, str(asked.relative_to(top)), is_local=True)
 
 
 def _remote_below(root: str, path: str) -> Stored | None:
@@ -173,60 +150,68 @@ def _remote_below(root: str, path: str) -> Stored | None:
     key = path.split("://", 1)[1].partition("/")[2]
     if not same or not key or key.endswith("/") or (folder and not key.startswith(f"{folder}/")):
         return None
-    return Stored(root, key[len(folder) :].lstrip("/"))
+    return Stored(root, key[len(folder) :].lstrip("/"), is_local=False)
 
 
-def _open(stored: Stored) -> Opened | None:
+def _open(stored: Stored, *, picture: bool) -> Opened | None:
     try:
-        stream, size, version = _open_local(stored) if stored.is_local else _open_remote(stored)
-        try:
-            beginning = stream.read(BEGINNING)
-            media_type = _media_type(beginning)
-        except BaseException:
-            stream.close()
-            raise
+        open_it = _open_local if stored.is_local else _open_remote
+        stream, beginning, size, version = open_it(stored)
     except FileNotFoundError:
         return None
     except Exception as error:
         # Whatever a storage says, to the person who looks it is not there.
         log.warning("A stored video cannot be read: %s: %s", type(error).__name__, error)
         return None
-    if media_type is None:
+    kind = kind_of(beginning)
+    if kind is None or kind.is_picture is not picture:
         stream.close()
         return None
-    return Opened(stream, size, media_type, version)
+    return Opened(stream, size, kind.media_type, version)
 
 
-def _open_local(stored: Stored) -> tuple[BinaryIO, int, str]:
-    # Neither a link put there since nor a pipe that nobody writes to.
-    descriptor = os.open(stored.location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _open_local(stored: Stored) -> tuple[BinaryIO, bytes, int, str]:
+    root = PurePath(os.path.realpath(_without_file_scheme(stored.root)))
+    real = PurePath(os.path.realpath(root / stored.location))
+    # A link may lead to elsewhere below the root.
+    if not real.is_relative_to(root) or real == root:
+        raise FileNotFoundError(str(real))
+    descriptor = _open_below(str(root), real.relative_to(root).parts)
     stream = os.fdopen(descriptor, "rb", buffering=0)
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(str(real))
+        beginning = stream.read(BEGINNING)
+    except BaseException:
         stream.close()
-        raise FileNotFoundError(stored.location)
-    return cast("BinaryIO", stream), found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}"
+        raise
+    version = f"{found.st_mtime_ns:x}-{found.st_size:x}"
+    return cast("BinaryIO", stream), beginning, found.st_size, version
 
 
-def _open_remote(stored: Stored) -> tuple[BinaryIO, int, str]:
-    root = ObjectStoragePath(stored.root or "")
+def _open_below(root: str, parts: Sequence[str]) -> int:
+    """Open a file step by step, so that no link is followed which somebody has put there meanwhile."""
+    place = os.open(root, _PASSING)
+    try:
+        for folder in parts[:-1]:
+            inner = os.open(folder, _PASSING, dir_fd=place)
+            os.close(place)
+            place = inner
+        return os.open(parts[-1], os.O_RDONLY | _OPENING, dir_fd=place)
+    finally:
+        os.close(place)
+
+
+def _open_remote(stored: Stored) -> tuple[BinaryIO, bytes, int, str]:
+    root = ObjectStoragePath(stored.root)
     location = f"{root.path.rstrip('/')}/{stored.location}"
     info = root.fs.info(location)
-    if info.get("type") != "file":
+    size = int(info.get("size") or 0)
+    if info.get("type") != "file" or not size:
         raise FileNotFoundError(location)
-    size = int(info["size"])
     told = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime") or ""
     version = re.sub(r"[^A-Za-z0-9.:-]", "", f"{told}-{size:x}")
-    return cast("BinaryIO", root.fs.open(location, "rb")), size, version
-
-
-def _media_type(beginning: bytes) -> str | None:
-    if is_mp4(beginning):
-        return VIDEO
-    if beginning.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if beginning.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if beginning.startswith(b"RIFF") and beginning[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+    beginning = root.fs.cat_file(location, start=0, end=min(BEGINNING, size))
+    stream = root.fs.open(location, "rb", block_size=_READ_AHEAD)
+    return cast("BinaryIO", stream), beginning, size, version

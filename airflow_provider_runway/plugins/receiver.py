@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_runway.api.callbacks import LARGEST_BODY, read_callback
+from airflow_provider_runway.api.callbacks import LARGEST_BODY, check_signature, read_callback
 from airflow_provider_runway.exceptions import (
     RunwayCallbackError,
     RunwayConnectionNotFoundError,
     RunwayError,
     RunwayServerError,
 )
-from airflow_provider_runway.hooks.connection import RunwaySettings, load_settings
+from airflow_provider_runway.hooks.connection import RunwaySettings, read_settings
 from airflow_provider_runway.plugins import waking
 from airflow_provider_runway.submissions import tokens
 
@@ -44,8 +44,11 @@ _READ_AGAIN = 10.0
 _GOOD_FOR = 600.0
 #: How many connections are remembered, those that are not there among them.
 _MOST_CONNECTIONS = 64
-#: Characters of a connection's ID, and digits of a length.
-_LONGEST_ID, _LENGTH = 250, re.compile(r"[0-9]{1,9}")
+#: How many names a second are looked up that no known connection has, once as many have been as are
+#: remembered: anybody can make up names.
+_UNKNOWN_A_SECOND = 1.0
+#: Characters of a connection's ID.
+_LONGEST_ID = 250
 
 _LENGTH = re.compile(r"[0-9]{1,9}")
 _OK = b'{"code":200,"msg":"success"}'
@@ -66,6 +69,23 @@ class _RefusedError(Exception):
         self.status = status
 
 
+class _Allowance:
+    """How many look-ups of names are left that may be made up; it grows again by and by."""
+
+    def __init__(self) -> None:
+        self._left = float(_MOST_CONNECTIONS)
+        self._counted_at = time.monotonic()
+
+    def __bool__(self) -> bool:
+        now = time.monotonic()
+        grown = self._left + (now - self._counted_at) * _UNKNOWN_A_SECOND
+        self._left, self._counted_at = min(float(_MOST_CONNECTIONS), grown), now
+        return self._left >= 1
+
+    def use(self) -> None:
+        self._left -= 1
+
+
 @dataclass
 class _Known:
     settings: RunwaySettings | None
@@ -79,6 +99,9 @@ class Receiver:
 
     _connections: dict[str, _Known] = field(default_factory=dict)
     _loading: dict[str, asyncio.Task[RunwaySettings | None]] = field(default_factory=dict)
+    _allowance: _Allowance = field(default_factory=_Allowance)
+    #: Connections of which it was said that they cannot be used.
+    _unusable: set[str] = field(default_factory=set)
     _turns: asyncio.Semaphore | None = None
     _waiting: int = 0
 
@@ -119,18 +142,13 @@ class Receiver:
         if not _LENGTH.fullmatch(length) or int(length) > LARGEST_BODY:
             raise _RefusedError(413)
         settings = await self._settings(conn_id)
-        if settings is None:
-            raise _RefusedError(404)
-        recipient = tokens.recipient_of(token, settings.conn_id, settings.api_key)
-        if recipient is None:
-            raise _RefusedError(404)
+        recipient = tokens.recipient_of(token, settings.conn_id, settings.api_key) if settings else None
+        if settings is None or recipient is None:
+            # While names are not looked up, no answer tells those that are known from others.
+            raise _RefusedError(503 if self._is_busy else 404)
         body = await _body(receive)
-        try:
-            callback = read_callback(body, headers=headers, webhook_hmac_key=settings.webhook_hmac_key)
-        except RunwayCallbackError as error:
-            log.info("A callback at a genuine address was refused: %s", error)
-            raise _RefusedError(401 if "X-Webhook" in error.message else 400) from error
-        await self._hand_on(recipient, callback.runway_task_id, settings)
+        runway_task_id = _named_in(body, headers, settings.webhook_hmac_key)
+        await self._hand_on(recipient, runway_task_id, settings)
 
     async def _hand_on(
         self, recipient: tokens.Recipient, runway_task_id: str, settings: RunwaySettings
@@ -156,24 +174,34 @@ class Receiver:
         loading = self._loading.get(conn_id)
         if loading is None:
             is_good = known is not None and known.settings is not None
-            if len(self._loading) >= AT_ONCE and not is_good:
+            if not is_good:
                 # Names that somebody makes up do not keep the real ones waiting, nor the database busy.
-                raise _RefusedError(404)
+                if self._is_busy:
+                    raise _RefusedError(503)
+                self._allowance.use()
             loading = asyncio.create_task(self._load(conn_id, known if is_good else None))
             self._loading[conn_id] = loading
         return await asyncio.shield(loading)
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether no name is looked up now that may be made up."""
+        return len(self._loading) >= AT_ONCE or not self._allowance
+
     async def _load(self, conn_id: str, good: _Known | None) -> RunwaySettings | None:
         settings, read_at = None, time.monotonic()
         try:
-            settings = await asyncio.to_thread(load_settings, conn_id)
+            settings = await asyncio.to_thread(read_settings, conn_id)
+            self._unusable.discard(conn_id)
         except RunwayServerError as error:
             if good is not None and read_at < good.read_at + _GOOD_FOR:
                 settings, read_at = good.settings, good.read_at
             elif not isinstance(error, RunwayConnectionNotFoundError):
                 raise _RefusedError(503) from error
         except RunwayError as error:
-            log.debug("Connection %r: %s", conn_id, error)
+            if conn_id not in self._unusable:
+                self._unusable.add(conn_id)
+                log.warning("Callbacks of connection %r are refused: %s", conn_id, error)
         finally:
             del self._loading[conn_id]
         self._connections.pop(conn_id, None)
@@ -183,6 +211,20 @@ class Receiver:
             del self._connections[next(unknown, next(iter(self._connections)))]
         self._connections[conn_id] = _Known(settings, read_at, time.monotonic())
         return settings
+
+
+def _named_in(body: bytes, headers: dict[str, str], webhook_hmac_key: str | None) -> str:
+    """Return the Runway task ID that a callback names, once its signature is verified."""
+    status = 400
+    try:
+        runway_task_id = read_callback(body).runway_task_id
+        if webhook_hmac_key:
+            status = 401
+            check_signature(runway_task_id, headers, webhook_hmac_key)
+    except RunwayCallbackError as error:
+        log.info("A callback at a genuine address was refused: %s", error)
+        raise _RefusedError(status) from error
+    return runway_task_id
 
 
 async def _body(receive: Receive) -> bytes:

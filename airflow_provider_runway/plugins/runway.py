@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.compat import HAS_TABS, AirflowPlugin, conf
-from airflow_provider_runway.links.addresses import GALLERY_TAB, VIDEO_TAB
+from airflow_provider_runway.compat import HAS_TABS, AirflowPlugin
+from airflow_provider_runway.links.addresses import GALLERY_TAB, VIDEO_TAB, has_tab
 from airflow_provider_runway.links.runway import RunwayLogsLink, RunwayVideoLink
 from airflow_provider_runway.submissions.tokens import PREFIX
 
@@ -72,7 +72,7 @@ def _apps() -> list[dict[str, Any]]:
 def _tabs() -> list[dict[str, Any]]:
     tabs = []
     # Without a slash in front, a path resolves against Airflow's base URL, whatever its prefix is.
-    if conf.getboolean("runway", "video_tab", fallback=True):
+    if has_tab("video_tab"):
         tabs.append(
             {
                 "name": "Video",
@@ -82,7 +82,7 @@ def _tabs() -> list[dict[str, Any]]:
                 **_ICONS,
             }
         )
-    if conf.getboolean("runway", "gallery_tab", fallback=True):
+    if has_tab("gallery_tab"):
         tabs.append(
             {
                 "name": "Videos",

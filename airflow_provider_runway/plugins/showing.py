@@ -6,7 +6,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode
 
-from airflow_provider_runway.compat import conf
 from airflow_provider_runway.exceptions import LOGS_URL
 from airflow_provider_runway.links import addresses
 from airflow_provider_runway.links.xcoms import http_url
@@ -147,6 +146,7 @@ def _in_gallery(reader: RunReader, video: Video, is_live: bool) -> dict[str, Any
 
 def _relative(reader: RunReader, video: Video, current: bool, is_live: bool) -> dict[str, Any]:
     owner = video.owner
+    clip = _clip(reader, video)
     return {
         "task_id": owner.task_id,
         "map_index": owner.map_index,
@@ -154,7 +154,8 @@ def _relative(reader: RunReader, video: Video, current: bool, is_live: bool) -> 
         "kind": _request(video)["kind"],
         "state": video.state(run_is_live=is_live),
         "current": current,
-        "poster": _clip(reader, video)["poster"],
+        "poster": clip["poster"],
+        "vendor_poster": clip["vendor_poster"],
         "href": _href(reader, owner),
     }
 
@@ -168,8 +169,7 @@ def _state(instance: Instance) -> str | None:
 
 
 def _href(reader: RunReader, owner: Instance) -> str:
-    has_tab = conf.getboolean("runway", "video_tab", fallback=True)
-    tab = addresses.VIDEO_TAB if has_tab else None
+    tab = addresses.VIDEO_TAB if addresses.has_tab("video_tab") else None
     return addresses.task_instance(reader.dag_id, reader.run_id, owner.task_id, owner.map_index, tab=tab)
 
 
@@ -218,7 +218,11 @@ def _ended_at(video: Video, state: str) -> datetime | None:
 
 
 def _clip(reader: RunReader, video: Video) -> dict[str, Any]:
-    """Where the video can be played from: the stored copy if it can be served, else kie.ai while it lives."""
+    """
+    Where the video can be played from: the stored copy if it may be served, else kie.ai while it lives.
+
+    Whether a copy and its picture are there is found out by who asks for them.
+    """
     at_kie = video.latest("video_url", http_url)
     expires_at = at_kie[0].pushed_at["video_url"] + _KEPT if at_kie else None
     is_alive = expires_at is not None and expires_at > datetime.now(timezone.utc)
@@ -226,12 +230,12 @@ def _clip(reader: RunReader, video: Video) -> dict[str, Any]:
     picture = video.latest("image_url", http_url) if is_alive else None
     found = video.latest("path", values.text)
     stored = media.find(found[1]) if found else None
-    if stored is not None and stored.is_local and not media.is_there(stored):
-        stored = None
+    vendor_poster = picture[1] if picture else None
     clip = {
         "source": None,
         "url": None,
-        "poster": picture[1] if picture else None,
+        "poster": vendor_poster,
+        "vendor_poster": vendor_poster,
         "expires_at": values.moment(expires_at),
         "expired": expires_at is not None and not is_alive,
         "vendor_url": vendor_url,
@@ -242,7 +246,7 @@ def _clip(reader: RunReader, video: Video) -> dict[str, Any]:
         )
         clip |= {"source": "stored", "url": f"file?{query}"}
         # A remote storage is not asked for each picture.
-        if media.picture_of(stored) or (not stored.is_local and picture is None):
+        if stored.is_local or vendor_poster is None:
             clip["poster"] = f"poster?{query}"
     elif vendor_url:
         clip |= {"source": "vendor", "url": vendor_url}

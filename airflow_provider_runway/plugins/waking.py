@@ -31,7 +31,6 @@ EVENT = {"status": "callback"}
 
 _TRIGGERS = (
     "airflow_provider_runway.triggers.runway.RunwayTaskTrigger",
-    "airflow_provider_runway.triggers.runway.RunwaySensorTrigger",
     "airflow_provider_runway.triggers.lost_answer.LostAnswerTrigger",
 )
 _SUBMISSION = "runway_submission"
@@ -41,27 +40,28 @@ _MOST_SENSORS = 1000
 _RETENTION = timedelta(days=15)
 
 
-def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None) -> bool:
+def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None) -> None:
     """
     Keep an arrival, emit its event, and wake the tasks that wait for this Runway task. Blocks; when it
     returns, it is stored.
 
+    It is not kept where there is no such task any more, where it has ended (unless callbacks are events: then
+    it tells that there has been one; or unless its answer was lost), or where the submission is known to have
+    made another Runway task.
+
     :param recipient: Which submission it is about.
     :param runway_task_id: The Runway task ID that kie.ai names.
     :param board: The ID of the connection for whose triggers it is posted, instead of waking anybody.
-    :return: Whether it was kept: not where there is no such task any more, where it has ended (unless
-        callbacks are events: then it tells that there has been one; or unless its answer was lost), or where
-        the submission is known to have made another Runway task.
     """
     from airflow.utils.session import create_session
 
     with create_session(scoped=False) as session:
         ti = _current(session, recipient)
         if ti is None:
-            return False
+            return
         is_known = _is_known(session, ti, recipient, runway_task_id)
         if is_known is None:
-            return False
+            return
         is_event = bool(events.callback_asset())
         is_late = not is_known and ti.state not in _GOING_ON
         if is_late:
@@ -71,18 +71,17 @@ def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None)
                 runway_task_id,
                 ti,
             )
-        keeps = ti.state in _GOING_ON or is_event or is_late
-        before = _keep(session, ti, recipient, runway_task_id) if keeps else None
+        is_kept = ti.state in _GOING_ON or is_event or is_late
+        before = _keep(session, ti, recipient, runway_task_id) if is_kept else None
         # Whatever may have been named for a lost answer, it is no event twice.
         if is_event and before != runway_task_id and (is_known or before is None):
             events.emit(session, ti, runway_task_id)
         if board is not None and _is_read_by_trigger(session, ti):
             _post(session, board, recipient, runway_task_id)
-            return keeps
+            return
         _wake(session, ti, runway_task_id)
         for sensor in _sensors(session, ti, runway_task_id):
             _wake(session, sensor, runway_task_id, upstream=ti.task_id)
-        return keeps
 
 
 def _is_read_by_trigger(session: Session, ti: Any) -> bool:

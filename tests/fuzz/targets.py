@@ -231,8 +231,8 @@ def _receiver(drawn: tuple[str, str, list[tuple[str, str]], list[bytes]]) -> Non
     settings = RunwaySettings("runway_default", KEY)
     app = receiver.Receiver()
     with (
-        mock.patch.object(receiver, "load_settings", return_value=settings),
-        mock.patch.object(waking, "take", return_value=True),
+        mock.patch.object(receiver, "read_settings", return_value=settings),
+        mock.patch.object(waking, "take"),
     ):
         asyncio.run(app(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

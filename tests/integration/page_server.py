@@ -111,7 +111,7 @@ class Server:
         return web.FileResponse(PACKAGE / "simulator" / "clip.mp4")
 
     async def _poster(self, request: web.Request) -> web.StreamResponse:
-        if not self.posters:
+        if "vendor" not in request.query and not self.posters:
             return web.Response(status=404)
         return web.FileResponse(PACKAGE / "simulator" / "clip.jpg")
 

@@ -21,6 +21,7 @@ from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayServerError,
+    RunwayStorageError,
     RunwayValidationError,
     RunwayVideoExpiredError,
 )
@@ -199,6 +200,20 @@ def test_what_is_no_whole_mp4_is_not_stored(
     recorder.answer = in_turn(NO_VIDEOS[answer], part)
     kept = RunwayHook().keep_video(f"{tmp_path}/boat.mp4", video_url=url)
     assert Path(kept.path).read_bytes() == VIDEO
+
+
+def test_what_a_server_calls_its_answer_is_quoted_and_cut(
+    recorder: Recorder, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged = "a\x1b[2Jhidden\r\n\t2030 INFO forged " + "x" * 5000
+    recorder.answer = lambda _: Answer(b"x" * 100, 500, {"Content-Type": forged})
+    with caplog.at_level(logging.DEBUG), pytest.raises(RunwayServerError, match="HTTP 500") as caught:
+        RunwayHook(patience=3).keep_video(f"{tmp_path}/boat.mp4", video_url=url)
+    # Our own lines: those of the HTTP client are its own.
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("airflow")]
+    for said in (str(caught.value), *ours):
+        assert "".join(said.splitlines()).isprintable()
+        assert len(said) < 1000
 
 
 @pytest.mark.parametrize("kind", ["Text/HTML", "application/octet-stream", "binary/octet-stream", ""])
@@ -405,6 +420,47 @@ def test_a_broken_rest_of_the_same_task_is_replaced(task: RunwayTask, tmp_path: 
     assert path.read_bytes() == VIDEO
 
 
+def test_an_empty_file_of_the_same_task_is_replaced(task: RunwayTask, tmp_path: Path) -> None:
+    path = tmp_path / f"{task.task_id}.mp4"
+    path.touch()
+    RunwayHook().keep_video(f"{tmp_path}/", task=task)
+    assert path.read_bytes() == VIDEO
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [b"\x1aE\xdf\xa3 a re-encoding as Matroska " * 100, VIDEO[24:1000], b"notes\n", b"\0" * 5000],
+    ids=["matroska", "without-its-beginning", "text", "zeros"],
+)
+def test_what_is_no_part_of_a_video_is_not_replaced_though_it_is_named_after_the_task(
+    recorder: Recorder, task: RunwayTask, tmp_path: Path, mine: bytes
+) -> None:
+    path = tmp_path / f"{task.task_id}.mp4"
+    path.write_bytes(mine)
+    with pytest.raises(RunwayValidationError, match="overwrite=True"):
+        RunwayHook().keep_video(f"{tmp_path}/", task=task)
+    assert path.read_bytes() == mine
+    assert recorder.requests == []
+    RunwayHook().keep_video(f"{tmp_path}/", task=task, overwrite=True)
+    assert path.read_bytes() == VIDEO
+
+
+@pytest.mark.parametrize("has_links", [True, False], ids=["", "no-hard-links"])
+def test_a_link_that_leads_nowhere_is_no_stored_video(
+    task: RunwayTask, tmp_path: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / f"{task.task_id}.mp4"
+    path.symlink_to("/nowhere/else.mp4")
+    with pytest.raises(RunwayStorageError, match=rf"{task.task_id}\.mp4.+kie\.ai keeps the video"):
+        RunwayHook().keep_video(f"{tmp_path}/", task=task)
+    assert names_in(tmp_path) == [path.name]
+    assert path.is_symlink()
+    RunwayHook().keep_video(f"{tmp_path}/", task=task, overwrite=True)
+    assert path.read_bytes() == VIDEO
+
+
 def test_a_video_that_was_edited_since_is_not_replaced(task: RunwayTask, tmp_path: Path) -> None:
     path = tmp_path / f"{task.task_id}.mp4"
     RunwayHook().keep_video(f"{tmp_path}/", task=task, manifest=True)
@@ -437,12 +493,13 @@ def test_a_file_that_comes_meanwhile_is_not_replaced(
     assert names_in(tmp_path) == ["boat.mp4"]
 
 
+def no_links(*_: Any) -> None:
+    raise PermissionError("no links here")
+
+
 def test_the_same_works_without_hard_links(
     recorder: Recorder, task: RunwayTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(*_: Any) -> None:
-        raise PermissionError("no links here")
-
     monkeypatch.setattr(os, "link", no_links)
     RunwayHook().keep_video(f"{tmp_path}/", task=task)
     assert names_in(tmp_path) == [f"{task.task_id}.mp4"]
@@ -519,6 +576,52 @@ def test_a_manifest_that_is_missing_is_made_up_for(task: RunwayTask, tmp_path: P
     assert json.loads((tmp_path / f"{task.task_id}.json").read_text()) == kept.manifest
 
 
+def test_a_manifest_goes_with_the_video_that_it_tells_of(
+    recorder: Recorder, task: RunwayTask, tmp_path: Path
+) -> None:
+    path = f"{tmp_path}/trailer.mp4"
+    RunwayHook().keep_video(path, task=task, manifest=True)
+    other = replace(task, task_id="other999")
+    recorder.answer = lambda _: Answer(OTHER, 200, MP4)
+    RunwayHook().keep_video(path, task=other, overwrite=True)
+    assert names_in(tmp_path) == ["trailer.mp4"]
+    # So that it is known again as what it is.
+    assert RunwayHook().keep_video(path, task=other).size == len(OTHER)
+
+
+def test_a_video_that_is_stored_again_keeps_its_manifest(task: RunwayTask, tmp_path: Path) -> None:
+    RunwayHook().keep_video(f"{tmp_path}/", task=task, manifest=True)
+    RunwayHook().keep_video(f"{tmp_path}/", task=task, overwrite=True)
+    assert names_in(tmp_path) == [f"{task.task_id}.json", f"{task.task_id}.mp4"]
+
+
+@pytest.mark.parametrize("mine", ['{"mine": 1}', '{"sha256": "0", "size": 1}', "[]", "no JSON"])
+def test_a_json_file_that_is_no_manifest_stays(task: RunwayTask, tmp_path: Path, mine: str) -> None:
+    (tmp_path / "trailer.mp4").write_bytes(OTHER)
+    (tmp_path / "trailer.json").write_text(mine)
+    RunwayHook().keep_video(f"{tmp_path}/trailer.mp4", task=task, overwrite=True)
+    assert (tmp_path / "trailer.json").read_text() == mine
+
+
+def test_a_manifest_that_may_not_be_removed_is_a_warning(
+    recorder: Recorder,
+    task: RunwayTask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_: str) -> None:
+        raise PermissionError("may write, may not delete")
+
+    path = f"{tmp_path}/trailer.mp4"
+    RunwayHook().keep_video(path, task=task, manifest=True)
+    recorder.answer = lambda _: Answer(OTHER, 200, MP4)
+    monkeypatch.setattr(writing, "remove", refuse)
+    RunwayHook().keep_video(path, task=task, overwrite=True)
+    assert Path(path).read_bytes() == OTHER
+    assert "may not delete" in caplog.text
+
+
 def with_picture(answer: Answer) -> Script:
     return lambda request: answer if ".jpg" in request.path else Answer(VIDEO, 200, MP4)
 
@@ -540,6 +643,31 @@ def test_a_thumbnail_that_cannot_be_had_is_a_warning(
     RunwayHook().keep_video(f"{tmp_path}/", task=task, thumbnail=True)
     assert names_in(tmp_path) == [f"{task.task_id}.mp4"]
     assert [text for text in said if "thumbnail could not be stored" in text]
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
+
+
+def test_of_two_videos_under_one_name_the_picture_of_the_last_stays(
+    recorder: Recorder, task: RunwayTask, tmp_path: Path
+) -> None:
+    path = f"{tmp_path}/trailer.mp4"
+    recorder.answer = with_picture(Answer(PICTURE))
+    RunwayHook().keep_video(path, task=task, thumbnail=True)
+    recorder.answer = with_picture(Answer(PNG))
+    RunwayHook().keep_video(path, task=replace(task, task_id="other999"), thumbnail=True, overwrite=True)
+    assert names_in(tmp_path) == ["trailer.mp4", "trailer.png"]
+    assert (tmp_path / "trailer.png").read_bytes() == PNG
+
+
+@pytest.mark.parametrize("how", [{"overwrite": True}, {"thumbnail": True}], ids=str)
+def test_a_picture_is_not_removed_where_nobody_said_so(
+    recorder: Recorder, task: RunwayTask, tmp_path: Path, how: dict[str, Any]
+) -> None:
+    (tmp_path / "trailer.jpg").write_bytes(b"mine")
+    recorder.answer = with_picture(Answer(PNG))
+    RunwayHook().keep_video(f"{tmp_path}/trailer.mp4", task=task, **how)
+    assert (tmp_path / "trailer.jpg").read_bytes() == b"mine"
 
 
 def test_another_picture_is_not_replaced(recorder: Recorder, task: RunwayTask, tmp_path: Path) -> None:
@@ -587,6 +715,41 @@ def test_a_part_that_is_being_written_is_left(task: RunwayTask, tmp_path: Path) 
         fcntl.flock(file, fcntl.LOCK_EX)
         RunwayHook().keep_video(f"{tmp_path}/", task=task)
     assert names_in(tmp_path) == sorted([target.name, live.name, elsewhere.name])
+
+
+@pytest.mark.parametrize(
+    ("module", "moment", "how"),
+    [(fcntl, "flock", {}), (os, "link", {}), (os, "replace", {"overwrite": True})],
+    ids=["before-it-is-marked", "before-it-gets-its-name", "before-it-replaces"],
+)
+def test_a_part_is_safe_from_another_writer(
+    task: RunwayTask,
+    tmp_path: Path,
+    module: Any,
+    moment: str,
+    how: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / f"{task.task_id}.mp4"
+    real = getattr(module, moment)
+    came: list[str] = []
+
+    def fail() -> Iterator[bytes]:
+        yield b""
+        raise ConnectionError
+
+    def call(*args: Any) -> Any:
+        if not came:
+            came.append("another writer, which clears up and fails")
+            with pytest.raises(ConnectionError):
+                writing.store(fail(), str(path))
+        return real(*args)
+
+    monkeypatch.setattr(module, moment, call)
+    RunwayHook().keep_video(f"{tmp_path}/", task=task, **how)
+    assert came
+    assert names_in(tmp_path) == [path.name]
+    assert path.read_bytes() == VIDEO
 
 
 # --- on private addresses ---

@@ -30,7 +30,10 @@ addEventListener("securitypolicyviolation", event => troubles.push(event.violate
 """
 # Half a minute of the page's own time.
 HALF_A_MINUTE = "new Promise(done => setTimeout(done, 30000))"
-NOTHING = {"source": None, "url": None, "poster": None, "expires_at": None, "expired": False}
+NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("source", "url", "vendor_url", "poster", "vendor_poster", "expires_at")),
+    "expired": False,
+}
 SCRIPT = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'> & <b>bold</b>"
 RUN_ID = "manual__2026-11-23T08:00:00+00:00"
 
@@ -189,6 +192,60 @@ def test_a_copy_that_is_gone_gives_way_to_the_video_at_kie_ai(tell: Callable[[St
         assert "The stored copy cannot be read here." in await browser.evaluate("document.body.innerText")
         await open_video(browser, server)
         await browser.wait_for("document.body.innerText.includes('The copy cannot be played')")
+        stage = await browser.evaluate("document.getElementById('stage').innerText")
+        assert "s3://videos/night/7d1c0ffee.mp4" in stage
+
+    tell(story)
+
+
+#: Of a copy that may be there, as far as the server has said, and of the same video at kie.ai.
+COPY = {**NOTHING, "source": "stored", "url": "file?copy=1", "poster": "poster?copy=1"}
+VENDOR = {"vendor_url": "file?vendor=1", "vendor_poster": "poster?vendor=1"}
+
+
+def test_in_the_gallery_too_kie_ais_video_stands_in_for_a_copy_that_is_gone(
+    tell: Callable[[Story], None],
+) -> None:
+    async def story(browser: Browser, server: Server) -> None:
+        server.copies = server.posters = False
+        await open_gallery(browser, server, entry(0, video=COPY | VENDOR))
+        await browser.wait_for("document.querySelector('.card img')?.naturalWidth > 0")
+        assert await browser.evaluate("document.querySelector('.card img').src.endsWith('poster?vendor=1')")
+        await browser.press("Tab")
+        playing = "document.querySelector('.card video.preview')"
+        await browser.wait_for(f"{playing}?.currentTime > 0.1")
+        assert await browser.evaluate(f"{playing}.src.endsWith('file?vendor=1')")
+        assert not await browser.evaluate("!!document.querySelector('.card.unplayable')")
+
+        # Without a picture anywhere, a frame of it.
+        await open_gallery(browser, server, entry(0, video=COPY | VENDOR | {"vendor_poster": None}))
+        await browser.wait_for("document.querySelector('.card video.still')?.videoWidth > 0")
+        assert await browser.evaluate("document.querySelector('video.still').src.includes('file?vendor=1')")
+
+        # Where kie.ai has it no more, a sentence.
+        for expired, words in (
+            (True, "no copy can be read here"),
+            (False, "The video cannot be shown here."),
+        ):
+            await open_gallery(browser, server, entry(0, video=COPY | {"expired": expired}))
+            await browser.wait_for(f"document.querySelector('.card').innerText.includes({words!r})")
+            assert await browser.evaluate("document.querySelectorAll('.card video').length") == 0
+
+    tell(story)
+
+
+def test_a_step_shows_kie_ais_picture_where_none_is_stored(tell: Callable[[Story], None]) -> None:
+    posters = {"poster": "poster?copy=1", "vendor_poster": "poster?vendor=1"}
+    member = {"task_id": "generate", "map_index": -1, "label": None, "kind": "generate", "state": "made"}
+    member |= {"current": True, "href": "dags/night/runs/R/tasks/generate/plugin/runway-video", **posters}
+    other = {**member, "task_id": "extend", "current": False, "vendor_poster": None}
+
+    async def story(browser: Browser, server: Server) -> None:
+        server.posters = False
+        await open_video(browser, server, family=[member, other])
+        await browser.wait_for("document.querySelector('.step img')?.naturalWidth > 0")
+        await browser.wait_for("document.querySelectorAll('.step img').length === 1")
+        assert await browser.evaluate("document.querySelector('.step img').src.endsWith('poster?vendor=1')")
 
     tell(story)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -139,6 +140,73 @@ def test_an_object_that_comes_meanwhile_is_not_replaced(
     with pytest.raises(RunwayValidationError, match="overwrite=True"):
         RunwayHook().keep_video(uri("boat.mp4"), video_url=url)
     assert content_of(bucket, "boat.mp4") == b"another's"
+
+
+@pytest.mark.parametrize("video", [SMALL, LARGE], ids=["one-request", "in-parts"])
+@pytest.mark.parametrize("theirs", ["another's", "the same"])
+def test_nor_is_one_that_comes_at_the_very_last(
+    bucket: Any, serve: Serve, video: bytes, theirs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_file = pytest.importorskip("s3fs.core").S3File
+    commit = s3_file.commit
+    content = video if theirs == "the same" else b"another's"
+
+    def too_late(file: Any) -> None:
+        bucket.put_object(Bucket=BUCKET, Key="boat.mp4", Body=content)
+        commit(file)
+
+    monkeypatch.setattr(s3_file, "commit", too_late)
+    if theirs == "the same":
+        assert RunwayHook().keep_video(uri("boat.mp4"), video_url=serve(video)).size == len(video)
+    else:
+        with pytest.raises(RunwayValidationError, match="overwrite=True"):
+            RunwayHook().keep_video(uri("boat.mp4"), video_url=serve(video))
+    assert content_of(bucket, "boat.mp4") == content
+    assert uploads_in(bucket) == []
+    # Where that is said, it is replaced.
+    RunwayHook().keep_video(uri("boat.mp4"), video_url=serve(video), overwrite=True)
+    assert content_of(bucket, "boat.mp4") == video
+
+
+class ParamValidationError(Exception):
+    """As botocore's, before it knew the condition."""
+
+
+@pytest.mark.parametrize("video", [SMALL, LARGE], ids=["one-request", "in-parts"])
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        NotImplementedError("File mode not supported"),
+        OSError(errno.ENOSYS, "not here"),
+        ParamValidationError(),
+    ],
+    ids=["an-old-s3fs", "another-store", "an-old-botocore"],
+)
+def test_a_video_is_stored_where_nothing_knows_how_to_write_only_what_is_new(
+    bucket: Any, serve: Serve, video: bytes, lacking: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_file = pytest.importorskip("s3fs.core").S3File
+    begin, call = s3_file.__init__, s3_file._call_s3
+
+    def init(file: Any, fs: Any, path: str, mode: str = "rb", **how: Any) -> None:
+        if mode == "xb" and isinstance(lacking, NotImplementedError):
+            raise lacking
+        begin(file, fs, path, mode, **how)
+
+    def ask(file: Any, method: str, *how: Any, **arguments: Any) -> Any:
+        if "IfNoneMatch" in arguments:
+            raise lacking
+        return call(file, method, *how, **arguments)
+
+    monkeypatch.setattr(s3_file, "__init__", init)
+    monkeypatch.setattr(s3_file, "_call_s3", ask)
+    url = serve(video)
+    assert RunwayHook().keep_video(uri("boat.mp4"), video_url=url).size == len(video)
+    assert content_of(bucket, "boat.mp4") == video
+    assert uploads_in(bucket) == []
+    bucket.put_object(Bucket=BUCKET, Key="other.mp4", Body=b"another's")
+    with pytest.raises(RunwayValidationError, match="overwrite=True"):
+        RunwayHook().keep_video(uri("other.mp4"), video_url=url)
 
 
 def test_a_bucket_that_is_not_there_is_an_error_that_names_it(bucket: Any, serve: Serve) -> None:

@@ -35,6 +35,13 @@ PRIVATE = [
     "[::ffff:a00:1]",
     "[2002:7f00:1::]",
     "[64:ff9b::10.0.0.1]",
+    # A network's own translation, what once stood for IPv4, and what once was private.
+    "[64:ff9b:1::a9fe:a9fe]",
+    "[::7f00:1]",
+    "[::127.0.0.1]",
+    "[::ffff:0:7f00:1]",
+    "[fec0::1]",
+    "[5f00::1]",
     "localhost",
     "LOCALHOST.",
     "a.localhost",
@@ -64,6 +71,41 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 def test_a_private_address_is_refused(scheme: str, host: str, names: Any) -> None:
     with pytest.raises(RunwayValidationError, match="allow_private_hosts"):
         addresses.check_public(f"{scheme}://{host}/video.mp4?signature=secret")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254\\@1.1.1.1/v.mp4",
+        "http://1.1.1.1@169.254.169.254/v.mp4",
+        "http://1.1.1.1:x@169.254.169.254/v.mp4",
+        "http://169.254.169%2E254/v.mp4",
+        "HTTP://169.254.169.254/v.mp4",
+        " http://169.254.169.254/v.mp4",
+    ],
+)
+def test_what_counts_is_where_the_request_goes(url: str, names: Any) -> None:
+    with pytest.raises(RunwayValidationError, match=r"169\.254\.169\.254"):
+        addresses.check_public(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254;.example/v.mp4",
+        "http://169.254.169.254%00.example/v.mp4",
+        "http://files.example|10.0.0.1/v.mp4",
+        "http://[/v.mp4",
+        "http:///v.mp4",
+        "file:///etc/passwd",
+        "gopher://10.0.0.1/",
+        "",
+    ],
+)
+def test_what_can_be_read_in_more_than_one_way_is_asked_for_in_none(url: str, names: Any) -> None:
+    assert not addresses.is_http(url)
+    with pytest.raises(RunwayValidationError):
+        addresses.check_public(url)
 
 
 @pytest.mark.parametrize("host", PUBLIC)

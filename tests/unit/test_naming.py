@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_another_name_is_not(path: str) -> None:
     [
         *("", "  ", 5, None, "/data/..", "/data/../", "..", ".", "a\nb.mp4", "a\0.mp4"),
         *("https://files.example/a.mp4", "nowhere://bucket/a.mp4", "/data/what?", "/tmp", "file:///tmp"),
+        *("None", b"/data/a.mp4", Path("/tmp"), "/data/\ud800.mp4"),
     ],
 )
 def test_a_path_that_cannot_be_is_refused(path: object) -> None:
@@ -76,7 +78,34 @@ def test_a_path_that_can_be_is_not(path: str) -> None:
         ObjectStoragePath(path)
     except TypeError:
         pytest.skip("this Airflow does not get along with the installed universal_pathlib")
-    naming.check_path(path)
+    assert naming.check_path(path) == path
+
+
+@pytest.mark.parametrize("kind", [Path, PurePosixPath, ObjectStoragePath])
+@pytest.mark.parametrize("text", ["/data/a.mp4", "file:///data/a.mp4"])
+def test_a_path_object_is_taken_as_the_text_that_it_stands_for(kind: Any, text: str) -> None:
+    try:
+        path = kind(text)
+    except TypeError:
+        pytest.skip("this Airflow does not get along with the installed universal_pathlib")
+    assert naming.check_path(path) == str(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere/{}", "/nowhere/{}/a.mp4", "/nowhere/{}/", "file:///nowhere/{}", "relative/{}"]
+)
+@pytest.mark.parametrize("sign", ["x", "é", "🎬"])
+def test_a_name_that_no_file_can_have_is_refused_whether_or_not_its_folder_is_there(
+    path: str, sign: str
+) -> None:
+    size = len(sign.encode())
+    try:
+        naming.check_path(path.format(sign * (255 // size)))
+    except TypeError:
+        pytest.skip("this Airflow does not get along with the installed universal_pathlib")
+    too_long = sign * (255 // size + 1)
+    with pytest.raises(RunwayValidationError, match=rf"path='.*{too_long}.*at most 255 bytes"):
+        naming.check_path(path.format(too_long))
 
 
 @pytest.mark.parametrize(

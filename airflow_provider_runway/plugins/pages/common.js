@@ -14,6 +14,29 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/**
+ * Make a picture of the first of some addresses that has one.
+ *
+ * Whether a stored copy has a picture beside it is known only once it is asked for. Where none has one, the
+ * picture goes, and `none` is called.
+ */
+export function picture(addresses, none) {
+  const left = [...new Set(addresses.filter(Boolean))];
+  const image = make("img", { src: left.shift(), alt: "", loading: "lazy", decoding: "async" });
+  image.addEventListener("error", () => {
+    if (left.length) {
+      image.src = left.shift();
+    } else {
+      const isShown = image.isConnected;
+      image.remove();
+      if (isShown) {
+        none?.();
+      }
+    }
+  });
+  return image;
+}
+
 const SHAPES = {
   made: ["M5 12.5l4.5 4.5L19 7.5"],
   failed: ["M6.5 6.5l11 11", "M17.5 6.5l-11 11"],

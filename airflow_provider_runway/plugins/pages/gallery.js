@@ -11,6 +11,7 @@ import {
   make,
   number,
   parameters,
+  picture,
   plural,
   secondsSince,
   span,
@@ -57,8 +58,14 @@ function release(video) {
   video.load();
 }
 
+/** Where a card's video can be played from: the stored copy or, where that has failed, kie.ai. */
+function sourceOf(card) {
+  const { video } = card.data;
+  return [video?.url, video?.vendor_url].find((url) => url && !card.failed.has(url));
+}
+
 function startPreview(card) {
-  const url = card.data.video?.url;
+  const url = sourceOf(card);
   if (!url || playing === card) {
     return;
   }
@@ -76,7 +83,12 @@ function startPreview(card) {
   video.addEventListener("error", () => {
     if (playing === card) {
       stopPreview();
-      card.link.classList.add("unplayable");
+      card.failed.add(url);
+      if (sourceOf(card)) {
+        startPreview(card);
+      } else {
+        card.link.classList.add("unplayable");
+      }
     }
   });
   card.media.append(video);
@@ -123,10 +135,7 @@ const stills = new IntersectionObserver(
     for (const { target, isIntersecting } of changes) {
       const old = target.querySelector("video.still");
       if (isIntersecting && !old) {
-        const still = make("video", { class: "still", preload: "metadata", playsinline: true, tabindex: -1, "aria-hidden": "true", src: `${target.dataset.still}#t=0.1` });
-        still.muted = true;
-        still.addEventListener("error", () => still.remove());
-        target.prepend(still);
+        addStill(cards.get(target.closest("[data-key]")?.dataset.key));
       } else if (!isIntersecting && old) {
         release(old);
         old.remove();
@@ -146,12 +155,27 @@ const seen = new IntersectionObserver((changes) => {
   }
 });
 
-function showStill(card) {
-  const { video } = card.data;
-  if (video?.url) {
-    card.media.dataset.still = video.url;
-    stills.observe(card.media);
+function addStill(card) {
+  const url = card && sourceOf(card);
+  if (!url) {
+    return;
   }
+  const still = make("video", { class: "still", preload: "metadata", playsinline: true, tabindex: -1, "aria-hidden": "true", src: `${url}#t=0.1` });
+  still.muted = true;
+  still.addEventListener("error", () => {
+    if (!still.isConnected) {
+      return;
+    }
+    still.remove();
+    card.failed.add(url);
+    if (sourceOf(card)) {
+      addStill(card);
+    } else {
+      stills.unobserve(card.media);
+      card.media.replaceChildren(absence(card.data.video));
+    }
+  });
+  card.media.prepend(still);
 }
 
 // A card has room for the words alone; the video's own tab has all of it.
@@ -168,6 +192,10 @@ function message(state, title, text) {
   );
 }
 
+function absence(video) {
+  return video?.expired ? message("gone", "Expired", "kie.ai has deleted it, and no copy can be read here.") : message("made", "Made", "The video cannot be shown here.");
+}
+
 function drawMedia(card) {
   const { state, video, error, submitted_at } = card.data;
   const { media } = card;
@@ -178,20 +206,16 @@ function drawMedia(card) {
   media.querySelectorAll("video").forEach(release);
   media.replaceChildren();
   card.link.classList.remove("unplayable");
+  card.failed.clear();
   if (state === "made" && video?.url) {
     if (video.poster) {
-      const image = make("img", { src: video.poster, alt: "", loading: "lazy", decoding: "async" });
-      image.addEventListener("error", () => {
-        image.remove();
-        showStill(card);
-      });
-      media.append(image);
+      media.append(picture([video.poster, video.vendor_poster], () => stills.observe(media)));
     } else {
-      showStill(card);
+      stills.observe(media);
     }
     media.append(make("span", { class: "play" }, icon("play")));
   } else if (state === "made") {
-    media.append(video?.expired ? message("gone", "Expired", "kie.ai has deleted it, and no copy can be read here.") : message("made", "Made", "The video cannot be shown here."));
+    media.append(absence(video));
   } else if (state === "waiting") {
     const clock = make("span", {});
     media.append(message("waiting", submitted_at ? clock : "Not submitted yet"));
@@ -233,7 +257,7 @@ function newCard(key) {
   const words = make("span", { class: "card-words" });
   const link = make("a", { class: "card" }, media, words);
   const item = make("li", { "data-key": key }, link);
-  const card = { item, link, media, words, data: {}, drawn: {} };
+  const card = { item, link, media, words, data: {}, drawn: {}, failed: new Set() };
   listen(card);
   seen.observe(item);
   return card;

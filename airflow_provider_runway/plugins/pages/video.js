@@ -13,6 +13,7 @@ import {
   make,
   number,
   parameters,
+  picture,
   secondsSince,
   span,
   stateClass,
@@ -74,7 +75,7 @@ function player(data, { source, url }) {
     controls: true,
     playsinline: true,
     preload: "metadata",
-    poster: video.poster,
+    poster: source === "vendor" ? video.vendor_poster : video.poster,
     src: url,
     "aria-label": data.prompt ? `Video: ${data.prompt.slice(0, 200)}` : "Video",
   });
@@ -95,8 +96,12 @@ function instead(data, source) {
     return [player(data, { source: "vendor", url: video.vendor_url }), origin(data)];
   }
   return source === "stored"
-    ? [panel("gone", "The copy cannot be played", paragraph("The file is gone, or this Airflow cannot read it any more."))]
+    ? [panel("gone", "The copy cannot be played", paragraph("The file is gone, or Airflow's API server cannot read it."), storedAt(data))]
     : [panel("gone", "The video cannot be played", paragraph("kie.ai does not hand it out any more, or cannot be reached from here."))];
+}
+
+function storedAt(data) {
+  return data.path ? make("p", {}, copy(data.path)) : null;
 }
 
 function origin(data) {
@@ -116,7 +121,7 @@ function missingVideo(data) {
       "made",
       "Made and stored",
       paragraph(data.what_to_do ?? "The copy cannot be shown here: it is not below a folder of [runway] video_roots."),
-      make("p", {}, make("code", { class: "copy" }, data.path)),
+      storedAt(data),
     );
   }
   if (data.video?.expired) {
@@ -188,16 +193,14 @@ function drawStage(data) {
 }
 
 function step(member) {
-  const picture = make("span", { class: "thumb" }, icon(stateClass(member.state)));
+  const thumb = make("span", { class: "thumb" }, icon(stateClass(member.state)));
   if (member.poster) {
-    const image = make("img", { src: member.poster, alt: "", loading: "lazy", decoding: "async" });
-    image.addEventListener("error", () => image.remove());
-    picture.append(image);
+    thumb.append(picture([member.poster, member.vendor_poster]));
   }
   const link = make(
     "a",
     { class: `step ${stateClass(member.state)}`, "aria-current": member.current ? "step" : null },
-    picture,
+    thumb,
     make(
       "span",
       { class: "step-words" },

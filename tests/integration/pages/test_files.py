@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
+import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_runway.simulator import files as simulated
+from tests.integration.object_storage import BUCKET, bucket, s3_server, uri
 from tests.integration.pages.conftest import Past, submitted
+
+__all__ = ["bucket", "s3_server"]
 
 CLIP = (Path(simulated.__file__).with_name("clip.mp4")).read_bytes()
 PICTURE = (Path(simulated.__file__).with_name("clip.jpg")).read_bytes()
@@ -112,9 +117,7 @@ def test_memory_is_constant(stored: Any, root: Path, past: Past) -> None:
     with (root / "large.mp4").open("wb") as file:
         file.write(CLIP)
         file.truncate(200 * 2**20)
-    found = media.find(str(root / "large.mp4"))
-    assert found is not None
-    opened = media.open_video(found)
+    opened = media.open_video(str(root / "large.mp4"))
     assert opened is not None
 
     async def read() -> int:
@@ -200,6 +203,115 @@ def test_nothing_is_served_from_outside(stored: Any, root: Path, outside: Path) 
     assert stored(f"file://{root}/one.mp4").status_code == 200
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_a_folder_that_becomes_a_link_while_a_file_is_opened_does_not_lead_outside(
+    stored: Any, root: Path, tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, content in ((root / "a" / "b", CLIP), (tmp_path / "secret" / "b", CLIP + b"secret")):
+        folder.mkdir(parents=True)
+        (folder / "one.mp4").write_bytes(content)
+    real, seen = os.open, iter(range(100))
+
+    def swapping(path: Any, *args: Any, **kwargs: Any) -> int:
+        is_below = str(path).startswith(str(root)) or kwargs.get("dir_fd") is not None
+        if is_below and next(seen) == at:
+            (root / "a").rename(root / "before")
+            (root / "a").symlink_to(tmp_path / "secret")
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", swapping)
+    answer = stored(str(root / "a" / "b" / "one.mp4"))
+    assert answer.status_code == 404 or answer.content == CLIP
+    monkeypatch.undo()
+    monkeypatch.setenv("AIRFLOW__RUNWAY__VIDEO_ROOTS", str(root))
+    assert stored(str(root / "before" / "b" / "one.mp4")).content == CLIP
+
+
+def test_a_root_may_be_a_link_and_have_links_in_it(
+    stored: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "night").mkdir()
+    (root / "night" / "two.mp4").symlink_to("../one.mp4")
+    (root / "today").symlink_to("night")
+    (tmp_path / "named").symlink_to(root)
+    monkeypatch.setenv("AIRFLOW__RUNWAY__VIDEO_ROOTS", f"file://{tmp_path}/named")
+    for path in ("one.mp4", "./night//two.mp4", "today/two.mp4"):
+        assert stored(f"{tmp_path}/named/{path}").content == CLIP
+
+
+class Disk:
+    """Notes who asks for anything below a folder, and lets them wait as a disk does that hangs."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.was_asked = threading.Event()
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        for module, name in (
+            (os, "open"),
+            (os, "stat"),
+            (os, "lstat"),
+            (os, "readlink"),
+            (os.path, "isfile"),
+        ):
+            monkeypatch.setattr(module, name, self._watched(getattr(module, name), str(folder)))
+
+    def _watched(self, real: Callable[..., Any], folder: str) -> Callable[..., Any]:
+        def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+            if str(path).startswith(folder):
+                self.asked.append(str(path))
+                self.was_asked.set()
+                assert self.goes_on.wait(120)
+            return real(path, *args, **kwargs)
+
+        return call
+
+
+def test_no_disk_is_looked_at_to_tell_of_a_video(
+    past: Past, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.add("generate", xcoms=submitted("one", path=str(root / "one.mp4")))
+    past.add("generate_2", xcoms=submitted("two", path=str(root / "never.mp4")))
+    disk = Disk(root, monkeypatch)
+    told = [past.video("generate")["video"], *(one["video"] for one in past.gallery()["videos"])]
+    assert [video["source"] for video in told] == ["stored"] * 3
+    assert disk.asked == []
+
+
+def test_a_disk_that_hangs_holds_up_nobody_but_who_asks_for_a_file_on_it(
+    server: Any, past: Past, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.add("generate", xcoms=submitted("one", path=str(root / "one.mp4")))
+    disk = Disk(root, monkeypatch)
+    disk.goes_on.clear()
+    base = f"/runway/dags/{past.dag_id}"
+    one = {"run_id": past.run_id, "task_id": "generate"}
+
+    async def story() -> tuple[list[int], set[int]]:
+        transport = httpx.ASGITransport(app=server)
+        cookie = {"Cookie": f"_token={past.client.cookies['_token']}"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://testserver", headers=cookie, timeout=None
+        ) as client:
+
+            def ask(path: str) -> asyncio.Task[httpx.Response]:
+                return asyncio.create_task(client.get(path, params=one))
+
+            # More than Airflow has threads for all of its API.
+            hanging = [ask(f"{base}/{what}") for what in ("file", "poster") for _ in range(40)]
+            try:
+                assert await asyncio.to_thread(disk.was_asked.wait, 60)
+                paths = (f"{base}/data/gallery", f"{base}/data/video", "/api/v2/monitor/health")
+                answers = await asyncio.wait_for(asyncio.gather(*map(ask, paths)), 60)
+            finally:
+                disk.goes_on.set()
+            return [answer.status_code for answer in answers], {
+                answer.status_code for answer in await asyncio.gather(*hanging)
+            }
+
+    assert asyncio.run(story()) == ([200, 200, 200], {200, 404})
+
+
 def test_without_roots_nothing_is_served(stored: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for roots in ("", " , ", "videos", "."):
         monkeypatch.setenv("AIRFLOW__RUNWAY__VIDEO_ROOTS", roots)
@@ -231,7 +343,7 @@ def test_a_path_is_that_of_the_task_instance_that_is_asked_for(past: Past, root:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
+def storage(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A storage that is none of this machine's files, with a video below its root and one beside it."""
     from airflow.sdk.io import attach
     from fsspec.implementations.memory import MemoryFileSystem
@@ -248,7 +360,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
     storage.store.clear()
 
 
-def test_another_storage_is_served_in_ranges_too(stored: Any, bucket: Any, past: Past) -> None:
+def test_another_storage_is_served_in_ranges_too(stored: Any, storage: Any, past: Past) -> None:
     answer = stored("memory://bucket/videos/one.mp4", headers={"Range": "bytes=10-19"})
     assert (answer.status_code, answer.content) == (206, CLIP[10:20])
     assert answer.headers["content-range"] == f"bytes 10-19/{SIZE}"
@@ -272,68 +384,77 @@ def test_another_storage_is_served_in_ranges_too(stored: Any, bucket: Any, past:
         "memory://[/videos/one.mp4",
     ],
 )
-def test_nothing_else_of_another_storage_is(stored: Any, bucket: Any, path: str) -> None:
+def test_nothing_else_of_another_storage_is(stored: Any, storage: Any, path: str) -> None:
     assert stored(path).status_code == 404
 
 
 def test_a_storage_in_trouble_is_a_file_that_is_not_there(
-    stored: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch
+    stored: Any, storage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise PermissionError("no credentials: secret-key")
 
-    monkeypatch.setattr(type(bucket), "info", fail)
+    monkeypatch.setattr(type(storage), "info", fail)
     answer = stored("memory://bucket/videos/one.mp4")
     assert answer.status_code == 404
     assert "secret-key" not in answer.text
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An S3 server on this machine with a bucket, as a connection of Airflow's reaches it."""
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    connection = {
-        "conn_type": "aws",
-        "login": "me",
-        "password": "secret",
-        "extra": {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_VIDEOS", json.dumps(connection))
-    monkeypatch.setenv("AIRFLOW__RUNWAY__VIDEO_ROOTS", "s3://videos@bucket/kept")
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="me",
-        aws_secret_access_key="secret",
-    )
-    client.create_bucket(Bucket="bucket")
-    yield client
-    server.stop()
+def kept(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a folder in S3 that an administrator lets be served."""
+    monkeypatch.setenv("AIRFLOW__RUNWAY__VIDEO_ROOTS", uri("kept"))
+    return uri("kept")
 
 
-def test_s3_is_served_with_the_connection_of_the_root(stored: Any, s3: Any, past: Past) -> None:
+def test_s3_is_served_with_the_connection_of_the_root(
+    stored: Any, bucket: Any, kept: str, past: Past
+) -> None:
     large = CLIP + bytes(8 * 2**20)
     for key, content in {
         "kept/a*b?[c].mp4": large,
         "kept/page.mp4": b"<html>",
         "other/one.mp4": CLIP,
     }.items():
-        s3.put_object(Bucket="bucket", Key=key, Body=content)
-    s3.put_object(Bucket="bucket", Key="kept/a*b?[c].jpg", Body=PICTURE)
-    path = "s3://videos@bucket/kept/a*b?[c].mp4"
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=content)
+    bucket.put_object(Bucket=BUCKET, Key="kept/a*b?[c].jpg", Body=PICTURE)
+    path = f"{kept}/a*b?[c].mp4"
     assert stored(path).content == large
-    assert stored("s3://bucket/kept/a*b?[c].mp4", headers={"Range": "bytes=-10"}).content == large[-10:]
+    assert stored(f"s3://{BUCKET}/kept/a*b?[c].mp4", headers={"Range": "bytes=-10"}).content == large[-10:]
     part = stored(path, headers={"Range": "bytes=6000000-7000000"})
     assert (part.status_code, part.content) == (206, large[6000000:7000001])
     assert stored(path, "poster").content == PICTURE
-    for other in ("s3://videos@bucket/other/one.mp4", "s3://else@bucket/kept/a*b?[c].mp4"):
+    for other in (uri("other/one.mp4"), f"s3://else@{BUCKET}/kept/a*b?[c].mp4"):
         assert stored(other).status_code == 404
-    for missing in ("s3://videos@bucket/kept/page.mp4", "s3://videos@bucket/kept/never.mp4"):
+    for missing in (f"{kept}/page.mp4", f"{kept}/never.mp4"):
         assert stored(missing).status_code == 404
+
+
+def test_of_an_object_little_more_is_read_than_is_asked_for(
+    stored: Any, bucket: Any, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_system = pytest.importorskip("s3fs.core").S3FileSystem
+    large = CLIP + bytes(60 * 2**20)
+    bucket.put_object(Bucket=BUCKET, Key="kept/large.mp4", Body=large)
+    call, read = file_system._call_s3, [0]
+
+    async def counting(fs: Any, method: str, *how: Any, **arguments: Any) -> Any:
+        if method == "get_object":
+            begin, _, end = (
+                arguments.get("Range", f"bytes=0-{len(large)}").removeprefix("bytes=").partition("-")
+            )
+            read[0] += int(end) + 1 - int(begin)
+        return await call(fs, method, *how, **arguments)
+
+    monkeypatch.setattr(file_system, "_call_s3", counting)
+    path = f"{kept}/large.mp4"
+    for asked, most in (
+        ({"method": "HEAD"}, 64 * 1024),
+        ({"method": "HEAD", "headers": {"Range": "bytes=50000000-"}}, 64 * 1024),
+        ({"headers": {"Range": "bytes=0-1"}}, 2 * 2**20),
+        ({"headers": {"Range": "bytes=50000000-50000099"}}, 2 * 2**20),
+    ):
+        read[0] = 0
+        assert stored(path, **asked).status_code in (200, 206)
+        assert 0 < read[0] <= most, asked
+    assert stored(path).content == large

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,7 +23,7 @@ from sqlalchemy import event, select, update
 from airflow_provider_runway.api.callbacks import LARGEST_BODY, signature
 from airflow_provider_runway.compat import HAS_TASK_STATE_STORE
 from airflow_provider_runway.exceptions import RunwayConnectionNotFoundError, RunwayServerError
-from airflow_provider_runway.hooks.connection import load_settings
+from airflow_provider_runway.hooks.connection import read_settings
 from airflow_provider_runway.links import xcoms
 from airflow_provider_runway.plugins import receiver, waking
 from airflow_provider_runway.submissions.tokens import PREFIX, Recipient
@@ -227,7 +228,7 @@ def test_of_many_that_wait_those_of_other_videos_are_not_even_locked(
 
     event.listen(engine, "before_cursor_execute", note)
     try:
-        assert waking.take(siblings[7].recipient, "made-7")
+        waking.take(siblings[7].recipient, "made-7")
     finally:
         event.remove(engine, "before_cursor_execute", note)
     woken = [task for task in (*siblings, *sensors) if task.state == "scheduled"]
@@ -391,7 +392,7 @@ def test_a_length_that_is_none_is_no_error_of_ours(caller: TestClient, length: b
 
 
 def test_a_name_that_no_connection_has_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver, "load_settings", lambda name: pytest.fail(f"looked up {name!r}"))
+    monkeypatch.setattr(receiver, "read_settings", lambda name: pytest.fail(f"looked up {name!r}"))
     app = receiver.Receiver()
     for name in ("a" * 251, "a\0b", "a\nb"):
         assert asyncio.run(status_of(app, f"/{name}/{token_of()}")) == 404
@@ -407,9 +408,9 @@ def test_a_connection_that_cannot_be_read_for_a_moment_is_not_taken_for_none(
     def load(conn_id: str) -> Any:
         if trouble:
             raise trouble[0]
-        return load_settings(conn_id)
+        return read_settings(conn_id)
 
-    monkeypatch.setattr(receiver, "load_settings", load)
+    monkeypatch.setattr(receiver, "read_settings", load)
     monkeypatch.setattr(receiver, "_READ_AGAIN", 0.0)
 
     async def story() -> list[int]:
@@ -427,28 +428,140 @@ def test_a_connection_that_cannot_be_read_for_a_moment_is_not_taken_for_none(
     assert asyncio.run(story()) == [503, 200, 200, 200, 404]
 
 
+class Connections:
+    """The connections as the receiver reads them, each name noted; made-up ones can take their time."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def __call__(self, conn_id: str) -> Any:
+        self.read.append(conn_id)
+        if conn_id.startswith("made_up"):
+            assert self.goes_on.wait(60)
+        return read_settings(conn_id)
+
+
+@pytest.fixture
+def connections(caller: TestClient, monkeypatch: pytest.MonkeyPatch) -> Connections:
+    found = Connections()
+    monkeypatch.setattr(receiver, "read_settings", found)
+    monkeypatch.setattr(waking, "take", lambda *_, **__: None)
+    return found
+
+
+def made_up(app: receiver.Receiver, numbers: range) -> list[asyncio.Task[int]]:
+    """Call addresses of connections that nobody has."""
+    paths = (f"/made_up_{number}/{token_of()}" for number in numbers)
+    return [asyncio.create_task(status_of(app, path)) for path in paths]
+
+
 def test_made_up_names_do_not_keep_a_real_one_waiting(
-    caller: TestClient, monkeypatch: pytest.MonkeyPatch
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waking, "take", lambda *_, **__: True)
     monkeypatch.setattr(receiver, "_READ_AGAIN", 0.0)
     path, app = f"/runway_called/{token_of()}", receiver.Receiver()
-    go_on = threading.Event()
+    forged = f"/runway_called/{'A' * 54}"
 
-    def load(conn_id: str) -> Any:
-        if conn_id != "runway_called":
-            assert go_on.wait(30)
-        return load_settings(conn_id)
-
-    monkeypatch.setattr(receiver, "load_settings", load)
-
-    async def story() -> tuple[int, set[int]]:
+    async def story() -> tuple[int, int, set[int]]:
         assert await status_of(app, path) == 200
-        made_up = [asyncio.create_task(status_of(app, f"/made_up_{n}/{token_of()}")) for n in range(200)]
+        assert await status_of(app, forged) == 404
+        connections.goes_on.clear()
+        junk = made_up(app, range(200))
         await asyncio.sleep(0)
-        status = await status_of(app, path)
-        go_on.set()
-        return status, set(await asyncio.gather(*made_up))
+        statuses = await status_of(app, path), await status_of(app, forged)
+        connections.goes_on.set()
+        return *statuses, set(await asyncio.gather(*junk))
 
-    # Nobody can tell what was not looked for from what is not there.
-    assert asyncio.run(story()) == (200, {404})
+    # Meanwhile nobody can tell what was not looked for from what is there.
+    assert asyncio.run(story()) == (200, 503, {404, 503})
+
+
+def test_a_genuine_call_is_never_refused_for_good_because_of_made_up_names(
+    connections: Connections,
+) -> None:
+    path, app = f"/runway_called/{token_of()}", receiver.Receiver()
+
+    async def story() -> tuple[int, int]:
+        connections.goes_on.clear()
+        junk = made_up(app, range(4))
+        await asyncio.sleep(0)
+        first = await status_of(app, path)
+        connections.goes_on.set()
+        await asyncio.gather(*junk)
+        return first, await status_of(app, path)
+
+    assert asyncio.run(story()) == (503, 200)
+
+
+def test_whoever_makes_up_names_makes_nobody_look_for_them_all(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(receiver, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    path, app = f"/runway_called/{token_of()}", receiver.Receiver()
+
+    async def story() -> tuple[set[int], int, int, int]:
+        assert await status_of(app, path) == 200
+        statuses = {
+            await status for begin in range(0, 1000, 4) for status in made_up(app, range(begin, begin + 4))
+        }
+        looked_for = len(connections.read)
+        # Who is known is answered, read again in its time, and costs the others nothing.
+        clock[0] += receiver._READ_AGAIN
+        known = await status_of(app, path)
+        # And by and by somebody else can become known.
+        clock[0] += 60
+        return (
+            statuses,
+            looked_for,
+            known,
+            await status_of(app, f"/runway_signed/{token_of('runway_signed')}"),
+        )
+
+    statuses, looked_for, known, signed = asyncio.run(story())
+    assert statuses == {404, 503}
+    assert looked_for < 100
+    assert (known, signed) == (200, 401)
+
+
+def test_files_that_only_workers_have_do_not_matter_here(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {"verify": "/etc/worker/ca.pem", "cert": "/etc/worker/cert.pem", "proxies": {"https": "http://"}}
+    connection = {"conn_type": "runway", "password": KEY, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_CALLED", json.dumps(connection))
+    assert asyncio.run(status_of(receiver.Receiver(), f"/runway_called/{token_of()}")) == 200
+
+
+def test_a_connection_that_cannot_be_used_is_a_warning_once(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = {"conn_type": "runway", "password": KEY}
+    broken = {**good, "extra": {"api": "seventh"}}
+    monkeypatch.setattr(receiver, "_READ_AGAIN", 0.0)
+    path, app = f"/runway_called/{token_of()}", receiver.Receiver()
+
+    async def story() -> list[int]:
+        statuses = []
+        for connection in (broken, broken, good, broken):
+            monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_CALLED", json.dumps(connection))
+            statuses.append(await status_of(app, path))
+        statuses.append(await status_of(app, f"/nobody/{token_of()}"))
+        return statuses
+
+    assert asyncio.run(story()) == [404, 404, 200, 404, 404]
+    said = [
+        record for record in caplog.records if record.levelname == "WARNING" and "seventh" in record.message
+    ]
+    assert len(said) == 2, "once until it could be used again"
+    assert all("'runway_called'" in record.message for record in said)
+    assert "nobody" not in caplog.text
+
+
+def test_what_no_address_takes_is_refused_at_each_alike(caller: TestClient) -> None:
+    for path in (f"/runway_called/{token_of()}", f"/nobody/{token_of()}"):
+        assert caller.get(PREFIX + path).status_code == 405
+        large = caller.post(PREFIX + path, content=b"", headers={"Content-Length": str(LARGEST_BODY + 1)})
+        assert large.status_code == 413
