@@ -100,10 +100,10 @@ def _schedule(_: Keep) -> Found:
     facts = {
         f"{who}, {what}": f"{getattr(first[way], name):.1f}"
         for who, way in (("ours", "default schedule"), ("fixed", "every 5 s"))
-        for what, name in (("looks", "looks"), ("delay", "delay_p50"))
+        for what, name in (("polls", "polls"), ("delay", "delay_p50"))
     }
     each = f"{schedule.VIDEOS:,} simulated videos each."
-    return Found(f"### When to look\n\n{each}\n\n{schedule.tables(found).split(BLANK, 1)[1]}", facts)
+    return Found(f"### When to poll\n\n{each}\n\n{schedule.tables(found).split(BLANK, 1)[1]}", facts)
 
 
 def summary(facts: dict[str, str]) -> str:
@@ -117,29 +117,29 @@ def summary(facts: dict[str, str]) -> str:
     def fact(name: str) -> str:
         return facts.get(name) or "?"
 
-    look_ours, look_peer = (fact(f"{title}, {https}, look ÷ floor") for title in (waiting.OURS, waiting.PEER))
-    default = [fact(f"{title}, {https}, look ÷ floor") for title in (waiting.OPERATOR, waiting.SENSOR)]
+    poll_ours, poll_peer = (fact(f"{title}, {https}, poll ÷ floor") for title in (waiting.OURS, waiting.PEER))
+    default = [fact(f"{title}, {https}, poll ÷ floor") for title in (waiting.OPERATOR, waiting.SENSOR)]
     task = [fact(f"{title}, {https}, task ÷ peer") for title in (waiting.OPERATOR, waiting.SENSOR)]
     rows = [
         [
-            "CPU for a look, 1,000 waits over HTTPS, every 5 s",
-            f"{look_ours} × a bare loop over `aiohttp`",
-            f"`HttpEventTrigger`: {look_peer} ×",
+            "CPU per poll, 1,000 waits over HTTPS, every 5 s",
+            f"{poll_ours} × a bare loop over `aiohttp`",
+            f"`HttpEventTrigger`: {poll_peer} ×",
         ],
         [
             "the same, default schedule (operator, sensor)",
-            f"{' and '.join(default)} × a bare loop that looks at the same moments",
+            f"{' and '.join(default)} × a bare loop that polls at the same moments",
             "",
         ],
         [
-            "CPU for a finished task, default schedule (operator, sensor)",
+            "CPU per finished task, default schedule (operator, sensor)",
             f"{' and '.join(task)} × `HttpEventTrigger`",
             "every 5 s",
         ],
         [
-            "looks at a video that takes 30 to 45 s, and median delay",
-            f"{fact('ours, looks')}, and {fact('ours, delay')} s",
-            f"every 5 s: {fact('fixed, looks')}, and {fact('fixed, delay')} s",
+            "polls per video that takes 30 to 45 s, and median delay",
+            f"{fact('ours, polls')}, and {fact('ours, delay')} s",
+            f"every 5 s: {fact('fixed, polls')}, and {fact('fixed, delay')} s",
         ],
         [
             "worker processes for 200 waits: sensor, mapped sensor, operator",
@@ -148,31 +148,31 @@ def summary(facts: dict[str, str]) -> str:
             f"{fact(f'{in_airflow.PEER_RESCHEDULE}, starts')} rescheduled",
         ],
         [
-            "from the end at kie.ai to the task's, median, and look-ups: with callbacks",
-            f"{fact(f'{calling.CALLED}, over')}, and {fact(f'{calling.CALLED}, look-ups')}",
-            "looks alone, default schedule and every 5 s: "
+            "median time from the end at kie.ai to the end of the task, and status requests: with callbacks",
+            f"{fact(f'{calling.CALLED}, over')}, and {fact(f'{calling.CALLED}, status requests')}",
+            "polling only, default schedule and every 5 s: "
             + "; ".join(
-                f"{fact(f'{title}, over')}, and {fact(f'{title}, look-ups')}"
+                f"{fact(f'{title}, over')}, and {fact(f'{title}, status requests')}"
                 for title in (calling.DEFAULT, calling.FIXED)
             ),
         ],
         [
-            "worker starts, and seconds of a worker, from a prompt to a file: one task, three tasks",
+            "worker starts and worker seconds from prompt to file: one task, three tasks",
             ", ".join(
-                f"{fact(f'{way.title}, starts for a video')} and {fact(f'{way.title}, held for a video')}"
+                f"{fact(f'{way.title}, starts per video')} and {fact(f'{way.title}, seconds per video')}"
                 for way in storing.WAYS[:2]
             ),
             "HTTP provider: "
-            f"{fact(f'{storing.PEER}, starts for a video')} and {fact(f'{storing.PEER}, held for a video')}",
+            f"{fact(f'{storing.PEER}, starts per video')} and {fact(f'{storing.PEER}, seconds per video')}",
         ],
         [
             "importing operators and sensor",
-            f"{fact(parsing.OURS)} over `airflow.sdk`",
+            f"{fact(parsing.OURS)} on top of `airflow.sdk`",
             f"HTTP provider: {fact(parsing.PEER)}",
         ],
         ["download", f"{fact('throughput')} × `curl`'s throughput, {fact('memory')} more memory", ""],
     ]
-    return table(["what", "this package", "beside it"], rows).replace("--:", "---")
+    return table(["what", "this package", "compared with"], rows).replace("--:", "---")
 
 
 def session(began: float) -> str:
@@ -190,7 +190,8 @@ def session(began: float) -> str:
     installed = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in names}
     start = time.strftime("%Y-%m-%d %H:%M", time.gmtime(began))
     return (
-        f"All tables are of one session of {(time.time() - began) / 60:.0f} minutes, begun {start} UTC: "
+        f"All tables were measured in one session of {(time.time() - began) / 60:.0f} minutes, "
+        f"started {start} UTC: "
         f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}, "
         + ", ".join(f"{name} {found.version}" for name, found in installed.items() if found)
         + "."
@@ -223,7 +224,7 @@ def main() -> None:
     if not chosen:
         parser.error(f"--only: there are {', '.join(part.name for part in parts(quick=options.quick))}")
     if options.write_docs:
-        write_between(PAGE, "benchmark session", "The tables are not all of one session.")
+        write_between(PAGE, "benchmark session", "The tables were not all measured in one session.")
     whole: list[str] = []
     failed: list[str] = []
     facts: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The check that ``HttpEventTrigger`` is told to make; it imports this module anew at each look."""
+"""The check that ``HttpEventTrigger`` is told to make; it imports this module anew at each poll."""
 
 from __future__ import annotations
 

@@ -92,10 +92,10 @@ def run(*, mebibytes: int, rounds: int) -> Found:
             f"{max(growth) / 1024 / 1024:.1f} MiB",
         ]
     ]
-    head = ["", "throughput ÷ `curl`", "CPU ÷ `curl`", "memory growth, at most"]
+    head = ["", "throughput ÷ `curl`", "CPU ÷ `curl`", "peak memory growth"]
     conditions = (
         f"A file of {mebibytes} MiB from one server on this machine, in turn with `curl`; medians of "
-        f"{rounds} rounds. The hook takes the SHA-256 and looks at the MP4's boxes meanwhile."
+        f"{rounds} rounds. Meanwhile the hook also computes the SHA-256 and checks the MP4's boxes."
     )
     facts = {"throughput": rows[0][1], "memory": rows[0][3]}
     return Found(f"### A download beside curl\n\n{conditions}\n\n{table(head, rows)}", facts)

@@ -75,9 +75,9 @@ with DAG({dag_id!r}, schedule=None, max_active_tasks=1000):
 HEAD = [
     "the wait",
     "worker processes started",
-    "for one",
-    "held together",
-    "ready → downstream may start, p50",
+    "per wait",
+    "worker time in total",
+    "ready → downstream can start, p50",
     "p95",
     "succeeded",
 ]
@@ -127,9 +127,9 @@ def _text(rows: list[list[str]], tasks: int) -> str:
     ready = f"{_lead(tasks) + 30:.0f} to {_lead(tasks) + 45:.0f} s"
     conditions = (
         f"One row after another in one Airflow {version} with the LocalExecutor, 8 workers, one triggerer "
-        f"and SQLite. A sensor's video is ready {ready} after the DAG file was written, when all wait; an "
-        "operator's 30 to 45 s after it was submitted. Worker processes are counted by what they ask the API "
-        "server."
+        f"and SQLite. A sensor's video is ready {ready} after the DAG file was written, when all are "
+        "waiting; an operator's 30 to 45 s after it was submitted. Worker processes are counted by their "
+        "requests to the API server."
     )
     return f"### {tasks} waits at once, Airflow {version}\n\n{conditions}\n\n{table(HEAD, rows)}"
 

@@ -67,13 +67,13 @@ def run(*, repetitions: int) -> Found:
         if IMPORTS[name]
     ]
     head = [
-        "over `from airflow.sdk import DAG, task`",
+        "on top of `from airflow.sdk import DAG, task`",
         "CPU",
-        "of that of `airflow.sdk`",
+        "compared with `airflow.sdk`",
         "wall clock",
         "memory",
     ]
-    conditions = f"{repetitions} fresh processes each, in turn; medians."
+    conditions = f"Medians of {repetitions} fresh processes each, in turn."
     facts = {name: f"{middle(name, 'cpu') * 1000:.0f} ms" for name in IMPORTS}
     return Found(f"### Imports of a DAG file\n\n{conditions}\n\n{table(head, rows)}", facts)
 

@@ -35,26 +35,26 @@ WORLDS: dict[str, tuple[str, Draw]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one way to look cost and brought."""
+    """What one way to poll cost and brought."""
 
-    looks: float
+    polls: float
     delay_p50: float
     delay_p95: float
 
 
 def simulate(kind: str, draw: Draw, interval: float | None) -> Outcome:
     """
-    Wait for many videos, one after another, and return the looks at one and the delay after it was ready.
+    Wait for many videos, one after another, and return the polls for one and the delay after it was ready.
 
     :param kind: The kind of task.
     :param draw: Draws how long a task takes, in seconds.
-    :param interval: Seconds between two looks; ``None`` is the default schedule.
+    :param interval: Seconds between two polls; ``None`` is the default schedule.
     """
     numbers = random.Random(11)
     random.seed(13)
     model = "aleph" if kind == "aleph" else "runway"
     durations = Durations()
-    looks, delays = [], []
+    polls, delays = [], []
     for _ in range(VIDEOS):
         ready_at = draw(numbers)
         poller = Poller(
@@ -66,7 +66,7 @@ def simulate(kind: str, draw: Draw, interval: float | None) -> Outcome:
             kind=kind,
             durations=durations,
         )
-        # A deferral takes some seconds before its first look.
+        # A deferral takes some seconds before its first poll.
         now, count, is_ready = numbers.uniform(2, 6) if interval else 0.0, 0, False
         while not is_ready:
             now += poller.next_delay(now)
@@ -75,14 +75,14 @@ def simulate(kind: str, draw: Draw, interval: float | None) -> Outcome:
             state = TaskState.SUCCESS if is_ready else TaskState.GENERATING
             url = "https://example.com/video.mp4" if is_ready else None
             poller.on_task(RunwayTask("1", model, state, video_url=url), now)
-        looks.append(count)
+        polls.append(count)
         delays.append(now - ready_at)
     delays.sort()
-    return Outcome(mean(looks), median(delays), delays[int(len(delays) * 0.95)])
+    return Outcome(mean(polls), median(delays), delays[int(len(delays) * 0.95)])
 
 
 def outcomes() -> dict[str, dict[str, Outcome]]:
-    """Return, for each kind of task, what each way to look cost and brought."""
+    """Return, for each kind of task, what each way to poll cost and brought."""
     return {
         world: {
             "default schedule": simulate(kind, draw, None),
@@ -95,12 +95,12 @@ def outcomes() -> dict[str, dict[str, Outcome]]:
 def tables(found: dict[str, dict[str, Outcome]]) -> str:
     """Return them as one Markdown table."""
     rows = [
-        [world, way, f"{outcome.looks:.1f}", f"{outcome.delay_p50:.1f} s", f"{outcome.delay_p95:.1f} s"]
+        [world, way, f"{outcome.polls:.1f}", f"{outcome.delay_p50:.1f} s", f"{outcome.delay_p95:.1f} s"]
         for world, ways in found.items()
         for way, outcome in ways.items()
     ]
-    head = ["tasks", "looks", "requests per video", "delay p50", "delay p95"]
-    return f"### When to look ({VIDEOS:,} simulated videos each)\n\n" + table(head, rows)
+    head = ["tasks", "polling", "requests per video", "delay p50", "delay p95"]
+    return f"### When to poll ({VIDEOS:,} simulated videos each)\n\n" + table(head, rows)
 
 
 def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
@@ -114,7 +114,7 @@ def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
     for axis, (world, ways) in zip(axes, found.items(), strict=True):
         fixed = [(way, outcome) for way, outcome in ways.items() if way != "default schedule"]
         axis.plot(
-            [outcome.looks for _, outcome in fixed],
+            [outcome.polls for _, outcome in fixed],
             [outcome.delay_p50 for _, outcome in fixed],
             "o--",
             color="#8a8f98",
@@ -123,17 +123,17 @@ def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
         for way, outcome in fixed:
             axis.annotate(
                 way,
-                (outcome.looks, outcome.delay_p50),
+                (outcome.polls, outcome.delay_p50),
                 xytext=(7, 4),
                 textcoords="offset points",
                 color="#555b64",
                 fontsize=9,
             )
         ours = ways["default schedule"]
-        axis.plot(ours.looks, ours.delay_p50, "D", color="#0b7a75", markersize=9, label="default schedule")
+        axis.plot(ours.polls, ours.delay_p50, "D", color="#0b7a75", markersize=9, label="default schedule")
         axis.annotate(
-            f"default: {ours.looks:.1f} looks, {ours.delay_p50:.1f} s",
-            (ours.looks, ours.delay_p50),
+            f"default: {ours.polls:.1f} polls, {ours.delay_p50:.1f} s",
+            (ours.polls, ours.delay_p50),
             xytext=(9, -14),
             textcoords="offset points",
             color="#0b7a75",
@@ -147,7 +147,7 @@ def plot(found: dict[str, dict[str, Outcome]], path: Path) -> None:
         axis.set_yticks([1, 2, 5, 10, 20, 30], labels=["1", "2", "5", "10", "20", "30"])
         axis.minorticks_off()
         axis.set_ylim(0.4, 60)
-        axis.set_xlim(0, max(outcome.looks for outcome in ways.values()) * 1.25)
+        axis.set_xlim(0, max(outcome.polls for outcome in ways.values()) * 1.25)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("median delay after the video is ready (s)")
     axes[0].legend(loc="upper right", fontsize=9)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 
-#: What a look-up at kie.ai was seen to answer, and what it has once the video is there.
+#: What a status request to kie.ai was seen to return, and what it has once the video is there.
 _GENERATING = {
     "parentTaskId": None,
     "generateParam": {
@@ -65,7 +65,7 @@ class Task(NamedTuple):
 
 def answer(path: str, now: float) -> tuple[int, bytes]:
     """
-    Return status and body for a look-up.
+    Return status and body for a poll.
 
     :param path: The request's path with its query.
     :param now: The time, epoch seconds.
@@ -103,30 +103,30 @@ class Counters:
     """What the server saw since they were last read."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.polls = 0
         self.creations = 0
         self.connections = 0
         self.cpu = time.process_time()
         self.by_second: Counter[int] = Counter()
 
     def count(self, now: float) -> None:
-        """Count a look.
+        """Count a poll.
 
         :param now: The time, epoch seconds.
         """
-        self.looks += 1
+        self.polls += 1
         self.by_second[int(now)] += 1
 
     def read(self) -> bytes:
         """Return them as JSON, and begin afresh."""
         now = time.process_time()
         seen = {
-            "looks": self.looks,
-            "looks_by_second": self.by_second,
+            "polls": self.polls,
+            "polls_by_second": self.by_second,
             "connections": self.connections,
             "cpu": now - self.cpu,
         }
-        self.looks, self.connections, self.cpu, self.by_second = 0, 0, now, Counter()
+        self.polls, self.connections, self.cpu, self.by_second = 0, 0, now, Counter()
         return json.dumps(seen).encode()
 
 

@@ -27,7 +27,7 @@ def make(name: str, *, host: str, scheme: str, authority: str | None, interval: 
     :param host: Host and port of the server.
     :param scheme: ``http`` or ``https``.
     :param authority: The file of the authority that vouches for the server's certificate.
-    :param interval: Seconds between two looks; ``None`` is a schedule of its own, where a side has one.
+    :param interval: Seconds between two polls; ``None`` is a schedule of its own, where a side has one.
     """
     return SIDES[name](host=host, scheme=scheme, authority=authority, interval=interval)
 
@@ -54,7 +54,7 @@ def floor(
 ) -> Side:
     """A bare loop over one shared aiohttp session: no Airflow, no checks, no errors handled.
 
-    It looks when this package does: every ``interval`` seconds or, without one, at the moments of its default
+    It polls when this package does: every ``interval`` seconds or, without one, at the moments of its default
     schedule, which are worked out before anything is measured.
     """
     import ssl
@@ -71,7 +71,7 @@ def floor(
         if not shared:
             shared.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50, ssl=context)))
         pauses = iter(schedule.get(round(10 * (task.ready_at - task.created_at)), ()))
-        # From when a look was due, not from its answer: else looks that once came together stay together, and
+        # From when a poll was due, not from its answer: else polls that once came together stay together, and
         # are the cheaper for it.
         due = time.monotonic() + (0.0 if interval else next(pauses, 0.0))
         while True:
@@ -86,12 +86,12 @@ def floor(
 
 
 def floor_sensor(**where: Any) -> Side:
-    """The bare loop at the moments at which this package's sensor looks."""
+    """The bare loop at the moments at which this package's sensor polls."""
     return floor(**where, kind=None)
 
 
 def _default_schedule(kind: str | None) -> dict[int, list[float]]:
-    """Return the pauses before each look at a task, by the tenths of a second after which it is ready."""
+    """Return the pauses before each poll of a task, by the tenths of a second after which it is ready."""
     from airflow_provider_runway.api.tasks import RunwayTask, TaskState
     from airflow_provider_runway.waiting.poller import Poller
     from airflow_provider_runway.waiting.schedule import Durations
@@ -132,7 +132,7 @@ def ours(
     interval: float | None,
     kind: str | None = "generate-5s-720p",
 ) -> Side:
-    """This package's trigger; all of it is asked for at once, so without a cap on looks a second."""
+    """This package's trigger; all of it is asked for at once, so without a cap on polls per second."""
     from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 
     extra = {"max_lookups_per_second": 0, **({"verify": authority} if authority else {})}

@@ -109,11 +109,11 @@ with DAG({dag_id!r}, schedule=None, max_active_tasks=1000):
 
 HEAD = [
     "written as",
-    "worker processes started for a video",
-    "seconds of a worker for a video",
+    "worker processes started per video",
+    "worker seconds per video",
     "prompt to file, p50",
     "p95",
-    "whole files",
+    "complete files",
 ]
 
 
@@ -153,15 +153,16 @@ def facts_of(row: list[str]) -> dict[str, str]:
     :param row: As it is printed.
     """
     title, starts, held, *_ = row
-    return {f"{title}, starts for a video": starts, f"{title}, held for a video": held}
+    return {f"{title}, starts per video": starts, f"{title}, seconds per video": held}
 
 
 def _text(rows: list[list[str]], videos: int) -> str:
     version = importlib.metadata.version("apache-airflow")
     conditions = (
         f"{videos} videos at once, one row after another in one Airflow {version} with the LocalExecutor, 8 "
-        "workers, one triggerer and SQLite, against one simulator. Worker processes are counted by what they "
-        "ask the API server; prompt to file is from the first task's start to the last one's end."
+        "workers, one triggerer and SQLite, against one simulator. Worker processes are counted by their "
+        "requests to the API server; prompt to file is from the start of the first task to the end of the "
+        "last."
     )
     return f"### From the prompt to the file\n\n{conditions}\n\n{table(HEAD, rows)}"
 

@@ -79,7 +79,7 @@ async def measure(
     settled: dict[str, float] = {}
 
     async def watch_settled(begin: float, end: float) -> None:
-        # From one whole second of the clock to another, as the server counts its looks.
+        # From one whole second of the clock to another, as the server counts its polls.
         await asyncio.sleep(begin - time.time())
         settled["from"], used = begin, time.process_time()
         await asyncio.sleep(end - time.time())
@@ -89,7 +89,7 @@ async def measure(
         await side(task)
         delays.append(time.time() - task.ready_at)
 
-    # What a first look imports is not to be counted.
+    # What a first poll imports is not to be counted.
     await side(Task(time.time() - 60, time.time() - 1, 0))
     gc.collect()
     # The collector's walks through what Airflow has imported stall every side alike, except for the floor.

@@ -19,9 +19,9 @@ from benchmarks.tables import Found, table
 @dataclass(frozen=True)
 class Entry:
     """
-    A row: a side and how often it looks.
+    A row: a side and how often it polls.
 
-    :param floor: The title of the bare loop that looks when this one does.
+    :param floor: The title of the bare loop that polls when this one does.
     :param light: Whether it can be measured together with others, since none of them keeps a core busy.
     """
 
@@ -34,8 +34,8 @@ class Entry:
 
 
 FLOOR = "floor: bare loop, every 5 s"
-FLOOR_OPERATOR = "floor: bare loop, when the operator looks"
-FLOOR_SENSOR = "floor: bare loop, when the sensor looks"
+FLOOR_OPERATOR = "floor: bare loop, when the operator polls"
+FLOOR_SENSOR = "floor: bare loop, when the sensor polls"
 OURS = "ours, every 5 s"
 OPERATOR = "ours, default schedule (operator)"
 SENSOR = "ours, default schedule (sensor)"
@@ -53,17 +53,17 @@ ENTRIES = [
 ]
 
 HEAD = [
-    "side",
-    "CPU per look ÷ floor",
+    "implementation",
+    "CPU per poll ÷ floor",
     "the same, once all have started",
-    "CPU per look ÷ `HttpEventTrigger`",
+    "CPU per poll ÷ `HttpEventTrigger`",
     "CPU per task ÷ `HttpEventTrigger`",
-    "looks per task",
+    "polls per task",
     "delay p50",
     "delay p95",
-    "memory per waiter",
-    "longest stall while starting (of it CPU)",
-    "longest stall then (of it CPU)",
+    "memory per wait",
+    "longest stall while starting (CPU)",
+    "longest stall afterwards (CPU)",
     "connections",
     "finished",
 ]
@@ -108,17 +108,18 @@ class Load:
     def conditions(self) -> str:
         """How it was measured, in sentences."""
         spread = (
-            f"The waits start evenly over {self.start_over:g} s, on all sides"
+            f"In every row, the waits start evenly over {self.start_over:g} s"
             if self.start_over
-            else "All waits start at once, on all sides, as after the restart of a triggerer"
+            else "In every row, all waits start at once, as after a triggerer restart"
         )
-        how = "; the sides are measured one after another."
+        how = ". The rows are measured one after another."
         if self.together:
             how = (
-                "; the floors and ours are measured at the same time, each with a server of its own, so that "
-                "what else the machine does meets all of them, the other providers one after another."
+                ". The floors and ours are measured at the same time, each with its own server, so that "
+                "other load on the machine affects all of them alike; the other providers are measured "
+                "one after another."
             )
-        rounds = f" Medians of {self.rounds} rounds, the other providers once." if self.rounds > 1 else ""
+        rounds = f" Medians of {self.rounds} rounds (other providers: one)." if self.rounds > 1 else ""
         return spread + how + rounds
 
 
@@ -172,26 +173,26 @@ def _measure(entry: Entry, load: Load, folder: Path) -> dict[str, Any]:
 
 
 def _short(result: dict[str, Any]) -> dict[str, Any]:
-    seen = {name: value for name, value in result["server"].items() if name != "looks_by_second"}
+    seen = {name: value for name, value in result["server"].items() if name != "polls_by_second"}
     return {**result, "server": seen}
 
 
-def _per_look(result: dict[str, Any]) -> float:
-    return float(result["cpu"] / max(1, result["server"]["looks"]))
+def _per_poll(result: dict[str, Any]) -> float:
+    return float(result["cpu"] / max(1, result["server"]["polls"]))
 
 
 def _per_task(result: dict[str, Any]) -> float:
     return float(result["cpu"] / max(1, result["finished"]))
 
 
-def _settled_per_look(result: dict[str, Any]) -> float | None:
+def _settled_per_poll(result: dict[str, Any]) -> float | None:
     settled = result["settled"]
     if not settled:
         return None
-    by_second = result["server"]["looks_by_second"].items()
-    looks = sum(count for second, count in by_second if settled["from"] <= int(second) < settled["to"])
-    # The default schedule has no looks in that time, or a few strays.
-    return float(settled["cpu"] / looks) if looks >= result["finished"] else None
+    by_second = result["server"]["polls_by_second"].items()
+    polls = sum(count for second, count in by_second if settled["from"] <= int(second) < settled["to"])
+    # The default schedule has no polls in that time, or a few strays.
+    return float(settled["cpu"] / polls) if polls >= result["finished"] else None
 
 
 def found_in(results: dict[str, list[dict[str, Any]]], load: Load) -> Found:
@@ -213,11 +214,11 @@ def found_in(results: dict[str, list[dict[str, Any]]], load: Load) -> Found:
         if title not in results:
             continue
         cells = [
-            ratio(title, entry.floor, _per_look),
-            ratio(title, entry.floor, _settled_per_look),
-            ratio(title, PEER, _per_look),
+            ratio(title, entry.floor, _per_poll),
+            ratio(title, entry.floor, _settled_per_poll),
+            ratio(title, PEER, _per_poll),
             ratio(title, PEER, _per_task),
-            f"{middle(title, lambda r: r['server']['looks'] / max(1, r['finished'])):.1f}",
+            f"{middle(title, lambda r: r['server']['polls'] / max(1, r['finished'])):.1f}",
             f"{middle(title, lambda r: r['delay_p50'] or 0):.2f} s",
             f"{middle(title, lambda r: r['delay_p95'] or 0):.2f} s",
             f"{middle(title, lambda r: r['memory'] / load.tasks / 1024):.1f} KiB",
@@ -230,6 +231,6 @@ def found_in(results: dict[str, list[dict[str, Any]]], load: Load) -> Found:
         ]
         rows.append([title, *cells])
         scheme = "https" if load.https else "http"
-        facts[f"{title}, {load.tasks}, {scheme}, look ÷ floor"] = cells[0]
+        facts[f"{title}, {load.tasks}, {scheme}, poll ÷ floor"] = cells[0]
         facts[f"{title}, {load.tasks}, {scheme}, task ÷ peer"] = cells[3]
     return Found(f"{load.heading}\n\n{load.conditions}\n\n{table(HEAD, rows)}", facts)

@@ -82,11 +82,11 @@ def test_the_summary_asks_for_facts_that_the_parts_have() -> None:
         "memory": 1,
         "start_stall": {"wall": 0.0, "cpu": 0.0},
         "stall": {"wall": 0.0, "cpu": 0.0},
-        "server": {"looks": 1, "looks_by_second": {}, "connections": 1},
+        "server": {"polls": 1, "polls_by_second": {}, "connections": 1},
     }
     found = found_in({entry.title: [measured] for entry in ENTRIES}, load)
     known = {*found.facts, *(f"{way.title}, starts" for way in WAYS), *IMPORTS, "throughput", "memory"}
-    known |= {f"{who}, {what}" for who in ("ours", "fixed") for what in ("looks", "delay")}
+    known |= {f"{who}, {what}" for who in ("ours", "fixed") for what in ("polls", "delay")}
     for way in storing.WAYS:
         known |= storing.facts_of([way.title, *storing.HEAD[1:]]).keys()
     for side in calling.SIDES:

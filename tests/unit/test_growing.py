@@ -30,7 +30,7 @@ def expected(accounts: int) -> list[str]:
     short_rate = min(submissions, running / SHORT) * accounts
     aleph_rate = min(submissions, running / ALEPH) * accounts
     starts, seconds = (measured("| ours: one task, `path=` |", column) for column in (1, 2))
-    looks = measured("| 5 s, 720p: 30 to 45 s | default schedule |", 2)
+    polls = measured("| 5 s, 720p: 30 to 45 s | default schedule |", 2)
     short_price = GenerateVideo(prompt="A kite").price
     aleph_price = GenerateAlephVideo(prompt="A kite", video_url="https://example.com/kite.mp4").price
     assert short_price
@@ -39,7 +39,7 @@ def expected(accounts: int) -> list[str]:
         f"{submissions * accounts:.0f}",
         f"{VIDEOS / short_rate / 60:.0f} min",
         f"{short_rate * SHORT:.0f}",
-        f"{short_rate * looks:.0f}",
+        f"{short_rate * polls:.0f}",
         f"{VIDEOS * starts:,.0f}",
         f"{VIDEOS * seconds:,.0f}",
         f"{short_rate * seconds:.0f}",

@@ -22,6 +22,7 @@ ROWS = {
     "HAS_RETRY_POLICIES": "`RunwayRetryPolicy`",
     "READS_FORM_FROM_PROVIDER_INFO": "the connection form",
     "HAS_TABS": "the tabs",
+    "CAN_BE_CALLED": "[callbacks]",
 }
 #: What depends on a version by where a name is imported from alone.
 WATCHER = "a [watcher]"
