@@ -47,12 +47,22 @@ def repository(tmp_path: Path) -> Path:
         .replace(f'__version__ = "{__version__}"', '__version__ = "0.1.0"')
     )
     write_changes(repository, f"## Unreleased\n\n{CHANGES}\n\n## 0.1.0 (2031-01-02)\n\nThe first version.\n")
+    write_table(repository, "passed: 12 unit")
     git(tmp_path, "init", "--quiet", "--initial-branch", "main", str(repository))
     git(repository, "config", "user.name", "Somebody")
     git(repository, "config", "user.email", "somebody@example.com")
     commit(repository)
     git(repository, "tag", "v0.1.0")
     return repository
+
+
+def write_table(repository: Path, outcome: str) -> None:
+    """Let the README say of each version that this was the outcome of its tests."""
+    readme = repository / "README.md"
+    begin, end = "<!-- matrix -->", "<!-- end of matrix -->"
+    before, _, rest = readme.read_text().partition(begin)
+    table = f"| Airflow | Python | a | b |\n|---|---|---|---|\n| 3.3.2 | 3.11 | {outcome} | {outcome} |"
+    readme.write_text(f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}")
 
 
 def write_changes(repository: Path, text: str) -> None:
@@ -181,6 +191,13 @@ def test_a_tree_with_changes_is_refused(repository: Path, name: str) -> None:
 def test_another_branch_is_refused(repository: Path) -> None:
     git(repository, "switch", "--quiet", "--create", "other")
     with pytest.raises(ReleaseError, match="other"):
+        release(NEXT, today=TODAY, dry_run=True, repository=repository)
+
+
+def test_a_release_that_was_not_tested_on_every_version_is_refused(repository: Path) -> None:
+    write_table(repository, "not run")
+    commit(repository)
+    with pytest.raises(ReleaseError, match="make test-matrix"):
         release(NEXT, today=TODAY, dry_run=True, repository=repository)
 
 

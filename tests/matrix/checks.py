@@ -26,8 +26,6 @@ _TESTS = {
 #: By name, in the order in which they are made, after the installation.
 CHECKS = ("pip check", *_TESTS)
 INSTALL = "install"
-#: Set while the table is being made, which therefore may not be looked at yet.
-RUNNING = "RUNWAY_TEST_MATRIX"
 #: What is tried after a failure in a running Airflow: whether that runs a task of its own.
 ALONE = "alone"
 #: What the table counts as tests.
@@ -144,11 +142,7 @@ def _clean_environment(environment: Path) -> dict[str, str]:
     }
     loopback = ["localhost", "127.0.0.1", "::1"]
     proxied = ",".join(filter(None, [kept.get("no_proxy") or kept.get("NO_PROXY"), *loopback]))
-    home = {
-        "AIRFLOW_HOME": str(environment / "airflow-home"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        RUNNING: "1",
-    }
+    home = {"AIRFLOW_HOME": str(environment / "airflow-home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     return {**kept, **home, "no_proxy": proxied, "NO_PROXY": proxied}
 
 

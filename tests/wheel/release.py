@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.harness.processes import REPOSITORY, clean_environment
 from tests.matrix.cells import interpreter
+from tests.matrix.table import whole
 from tests.wheel.build import sha256
 
 #: What must pass in the clone, each a command of the Makefile. The other tests are those of each change.
@@ -142,6 +143,8 @@ def _refuse(version: str, repository: Path) -> None:
         raise ReleaseError(f"{version} cannot be the next version; {', '.join(allowed)} can.")
     if not any(interpreter(python) for python in ("3.10", "3.11", "3.12")):
         raise ReleaseError("`make check-wheel` needs Python 3.10, 3.11 or 3.12, for Airflow 2.11.")
+    if not whole((repository / "README.md").read_text()):
+        raise ReleaseError("README.md has no whole table of versions: `make test-matrix FLAGS=--write-docs`.")
     changes = _UNRELEASED.search((repository / "CHANGELOG.md").read_text())
     if not changes or not changes[1].strip():
         raise ReleaseError(
