@@ -25,6 +25,8 @@ HAS_RETRY_POLICIES = AIRFLOW >= (3, 3)
 READS_FORM_FROM_PROVIDER_INFO = AIRFLOW >= (3, 2)
 #: Plugins can add tabs to the UI, and their apps know a logged-in person by the UI's cookie.
 HAS_TABS = AIRFLOW >= (3, 1)
+#: The API server can take a callback, keep it for a task, and wake that task.
+CAN_BE_CALLED = AIRFLOW >= (3, 1)
 
 if TYPE_CHECKING:
     from airflow.assets.manager import asset_manager as asset_manager
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.plugins_manager import AirflowPlugin as AirflowPlugin
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger as DateTimeTrigger
     from airflow.sdk import Asset as Asset
+    from airflow.sdk import AssetAlias as AssetAlias
     from airflow.sdk import BaseHook as BaseHook
     from airflow.sdk import BaseOperator as BaseOperator
     from airflow.sdk import BaseOperatorLink as BaseOperatorLink
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from airflow.sdk import TaskGroup as TaskGroup
     from airflow.sdk import Variable as Variable
     from airflow.sdk.configuration import conf as conf
+    from airflow.sdk.definitions.asset import AssetRef as AssetRef
     from airflow.sdk.definitions.retry_policy import RetryPolicy as RetryPolicy
     from airflow.sdk.exceptions import AirflowException as AirflowException
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
@@ -103,6 +107,9 @@ _HOMES: dict[str, tuple[tuple[tuple[int, int], str], ...]] = {
     "asset_manager": (((3, 0), "airflow.assets.manager"),),
     # Airflow 2 calls assets datasets.
     "Asset": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:Dataset")),
+    "AssetAlias": (((3, 0), "airflow.sdk"), ((2, 11), "airflow.datasets:DatasetAlias")),
+    # Airflow 2 has no references by a name or a URI, so nothing else is one there.
+    "AssetRef": (((3, 0), "airflow.sdk.definitions.asset"), ((2, 11), "airflow.datasets:Dataset")),
     # Without them, its import must not fail either: who makes one is told.
     "RetryPolicy": (((3, 3), "airflow.sdk.definitions.retry_policy"), ((2, 11), "builtins:object")),
     # Airflow 2 has no watchers of assets, but its import of them must not fail.

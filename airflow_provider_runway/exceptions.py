@@ -119,7 +119,7 @@ class RunwayRateLimitError(RunwayError):
 
 
 class RunwayServerError(RunwayError):
-    """kie.ai's own trouble: 408, 455 or 5xx in an envelope; at a look-up also no readable answer."""
+    """kie.ai's own trouble: 408, 455 or 5xx in an envelope; for a status request also no readable answer."""
 
     repeat_lookup = True
 
@@ -160,6 +160,9 @@ class RunwayUnreadableAnswerError(RunwayServerError):
 
 class RunwaySubmissionUnknownError(RunwayError, AirflowFailException):
     """A creation got no readable answer: it may or may not have been taken and charged. Never repeated."""
+
+    #: The record of it, where an earlier try has left one.
+    submission: Any = None
 
 
 class RunwayTaskFailedError(RunwayError):

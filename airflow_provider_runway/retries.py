@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 class RunwayRetryPolicy(RetryPolicy):
     """
-    Give a task's ``retry_policy`` the delay that kie.ai asked for.
+    Make a task's retry wait as long as kie.ai asked for: for the task's ``retry_policy``.
 
-    Which errors are retried at all needs no policy: what a retry cannot help fails at once without one. Any
-    other error, and one without a ``Retry-After``, is left to the task's own ``retries`` and ``retry_delay``.
+    Which errors are retried at all does not depend on it: an error that a retry cannot fix fails at once
+    anyway. Other errors, and those without a ``Retry-After`` or with one that has passed, are left to the
+    task's own ``retries`` and ``retry_delay``.
 
-    :param longest: The longest delay to accept, a ``timedelta``; a server that asks for more gets this.
-    :raises RunwayValidationError: before Airflow 3.3, which has no retry policies
+    :param longest: The longest delay to accept, a ``timedelta``; if the server asks for more, this is used.
+    :raises RunwayValidationError: on Airflow before 3.3, which has no retry policies
     """
 
     def __init__(self, longest: timedelta = timedelta(hours=1)) -> None:
@@ -45,10 +46,11 @@ class RunwayRetryPolicy(RetryPolicy):
         """
         from airflow.sdk.definitions.retry_policy import RetryDecision
 
-        if not isinstance(exception, RunwayError) or exception.retry_after is None:
+        asked = exception.retry_after if isinstance(exception, RunwayError) else None
+        if asked is None or asked <= 0:
             return RetryDecision.default()
-        delay = min(timedelta(seconds=exception.retry_after), self.longest)
-        return RetryDecision.retry(delay=delay, reason=f"kie.ai asked to wait {exception.retry_after:.0f} s")
+        delay = min(timedelta(seconds=asked), self.longest)
+        return RetryDecision.retry(delay=delay, reason=f"kie.ai asked to wait {asked:.0f} s")
 
     def serialize(self) -> dict[str, Any]:
         """Return the policy as plain data."""

@@ -1,4 +1,4 @@
-"""The hook of the triggerer's event loop: look-ups, and nothing else."""
+"""The hook of the triggerer's event loop: status requests, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 class RunwayAsyncHook(HttpAsyncHook):
     """
-    Look tasks up from an event loop. All hooks of one loop and connection share one session.
+    Get the status of tasks from an event loop. All hooks of one loop and connection share one session.
 
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>` with the API key.
-    :param patience: Seconds for which a look-up is repeated on rate limits, server errors and broken answers;
-        0 asks once.
+    :param patience: Seconds for which a status request is repeated on rate limits, server errors and broken
+        responses; 0 sends it once.
     """
 
     conn_name_attr = "runway_conn_id"
@@ -37,7 +37,7 @@ class RunwayAsyncHook(HttpAsyncHook):
         self.patience = patience
 
     def shared_session(self) -> AbstractAsyncContextManager[RunwaySession]:
-        """Return an asynchronous context manager that gives the shared session."""
+        """Return an asynchronous context manager that yields the shared session."""
         from airflow_provider_runway.hooks.sessions import shared_session
 
         return shared_session(self.runway_conn_id, load_settings)
@@ -56,7 +56,7 @@ class RunwayAsyncHook(HttpAsyncHook):
 
     async def config(self) -> NoReturn:
         """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
-        raise NotImplementedError("RunwayAsyncHook sends look-ups alone: await its get_task().")
+        raise NotImplementedError("RunwayAsyncHook sends only status requests: await its get_task().")
 
     async def run(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
@@ -64,16 +64,16 @@ class RunwayAsyncHook(HttpAsyncHook):
 
     def session(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: the HTTP provider's hook would send the connection's extras as headers."""
-        raise NotImplementedError("RunwayAsyncHook sends look-ups alone: use its shared_session().")
+        raise NotImplementedError("RunwayAsyncHook sends only status requests: use its shared_session().")
 
     async def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
         """
-        Return what kie.ai says of a task, without waiting for it.
+        Return the status of a task, without waiting for it.
 
         :param runway_task_id: The Runway task ID.
         :param model: ``runway`` (generate, extend) or ``aleph``.
-        :raises RunwayTaskNotFoundError: nobody knows the ID; for about 90 s after its creation this may pass.
-        :raises RunwayError: the look-up failed; the class says why.
+        :raises RunwayTaskNotFoundError: kie.ai does not know the ID; for a new one, this may last about 90 s.
+        :raises RunwayError: the status request failed; the class says why.
         """
         answers.check_lookup(runway_task_id, model)
         async with self.shared_session() as session:

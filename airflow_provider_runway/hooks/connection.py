@@ -50,14 +50,14 @@ class RunwaySettings:
     :param api: ``dedicated`` or ``market``.
     :param upload_host: Scheme and host of the upload service.
     :param timeout: Seconds to connect, seconds to wait for data.
-    :param max_lookups_per_second: At most so many look-ups a second from one triggerer; 0 means no cap.
-    :param speed: How many times as fast as the real service the one is that the host leads to, a simulator.
-    :param allow_private_hosts: Whether videos may come from private addresses, beside the hosts named here.
-    :param callback_base_url: Where kie.ai reaches Airflow's API server; with it, callbacks are asked for.
+    :param max_lookups_per_second: At most this many polls per second from one triggerer; 0 means no limit.
+    :param speed: How many times as fast as kie.ai the service is that the host leads to, a simulator.
+    :param allow_private_hosts: Whether videos may come from private addresses, besides the hosts named here.
+    :param callback_base_url: Where kie.ai reaches Airflow's API server; if set, callbacks are requested.
     :param webhook_hmac_key: The account's webhook key, with which kie.ai signs callbacks.
-    :param callback_wake: Who ends a wait at a callback: a ``worker``, or the ``trigger``.
+    :param callback_wake: What ends a wait when a callback arrives: a ``worker``, or the ``trigger``.
     :param http_extras: The extras meant for the HTTP provider's hooks.
-    :param unknown_extras: The names of extras that nobody knows.
+    :param unknown_extras: The names of unknown extras.
     """
 
     conn_id: str
@@ -81,8 +81,8 @@ class RunwaySettings:
         Read a connection.
 
         :param connection: The Airflow connection.
-        :raises RunwayAuthenticationError: there is no key, or it has characters that no key has.
-        :raises RunwayValidationError: another field has a value that cannot be right.
+        :raises RunwayAuthenticationError: there is no key, or it contains characters that no key has.
+        :raises RunwayValidationError: another field has an invalid value.
         """
         conn_id = connection.conn_id
         extras = connection.extra_dejson
@@ -309,7 +309,7 @@ def read_settings(conn_id: str) -> RunwaySettings:
         connection = get_connection(conn_id)
     except AirflowNotFoundException as error:
         raise RunwayConnectionNotFoundError(
-            f"runway_conn_id={conn_id!r}: {error}. Define it, or look whether Airflow's API server and the "
+            f"runway_conn_id={conn_id!r}: {error}. Define it, or check whether Airflow's API server and the "
             "secrets backend can be reached from here. Nothing was sent."
         ) from None
     except Exception as error:

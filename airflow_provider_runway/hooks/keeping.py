@@ -58,26 +58,26 @@ class KeepingHook(HttpHook):
         thumbnail: bool = False,
     ) -> Kept:
         """
-        Store a video, streamed, whole, and seen by nobody before; return what was stored.
+        Store a video, streamed, and return what was stored. The file is not visible before it is complete.
 
-        A broken connection is gone on from where it broke. Where the URL is refused, it is asked for again,
-        then a fresh record of the task, then kie.ai's route for downloads. The API key is not sent to where
-        the video is.
+        A broken connection is resumed where it broke off. If the URL is refused, it is requested again, then
+        a fresh record of the task, then kie.ai's route for downloads. The API key is not sent to the host of
+        the video.
 
-        :param path: A local path, or a URI like ``s3://connection@bucket/key.mp4``; with a ``/`` at its end a
-            folder, in which the file is named after the Runway task, or after the URL where no task is given.
+        :param path: A local path, or a URI like ``s3://connection@bucket/key.mp4``; one that ends with ``/``
+            is a folder, in which the file is named after the Runway task or, without one, after the URL.
         :param task: The finished Runway task.
         :param video_url: The public URL of the video; used without ``task``.
-        :param request: What was asked for, for the manifest.
-        :param overwrite: Replace any file that is there, and what stands beside it of another video. Without
-            it, the same video counts as stored, and another file is an error.
-        :param manifest: Write the story of the video beside it, as a JSON file.
-        :param thumbnail: Store its first picture beside it; that failing is a warning.
+        :param request: What was requested, for the manifest.
+        :param overwrite: Replace any existing file, and the files next to it that belong to another video.
+            Without it, the same video counts as stored, and another file is an error.
+        :param manifest: Write a manifest next to the video, as a JSON file.
+        :param thumbnail: Store its first picture next to it; if that fails, a warning is logged.
         :raises RunwayVideoExpiredError: there is no such video (any more).
-        :raises RunwayServerError: it could not be had, or not whole; nothing is left under the path.
-        :raises RunwayStorageError: the storage did not take it.
-        :raises RunwayValidationError: the path cannot be; another file is there; or the video is on a private
-            address that the connection does not allow.
+        :raises RunwayServerError: it could not be downloaded completely; nothing is left under the path.
+        :raises RunwayStorageError: the storage did not accept it.
+        :raises RunwayValidationError: the path is invalid; another file is there; or the video is on a
+            private address that the connection does not allow.
         """
         url = (task.video_url or "") if task is not None else check_url("video_url", video_url)
         keeper = Keeper(path, task=task, video_url=url, request=request, overwrite=overwrite)
@@ -105,7 +105,7 @@ class KeepingHook(HttpHook):
         :param path: A local path, or a URI like ``s3://connection@bucket/key.mp4``; an existing file is
             replaced.
         :raises RunwayVideoExpiredError: there is no such video (any more).
-        :raises RunwayServerError: it could not be had, or not whole; nothing is left under the path.
+        :raises RunwayServerError: it could not be downloaded completely; nothing is left under the path.
         """
         return self.keep_video(path, video_url=video_url, overwrite=True).size
 

@@ -1,4 +1,4 @@
-"""Spaces the look-ups of one account on one event loop, and slows them all together when kie.ai asks to."""
+"""Spaces the polls of one account on one event loop, and slows them all together when kie.ai asks to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ else:
     # aiohttp needs it there, too.
     from async_timeout import timeout
 
-#: Seconds for which one answer holds all look-ups of a connection back at most, whatever it asks for: one odd
+#: Seconds for which one answer holds all polls of a connection back at most, whatever it asks for: one odd
 #: answer must not hide from thousands of waits that their videos are there.
 LONGEST_PAUSE = 300.0
 
@@ -75,7 +75,7 @@ class Pacer:
         """
         Learn from an answer: a rate limit or a maintenance slows everybody, any other answer ends that.
 
-        :param error: Why the look-up failed; ``None`` where it did not.
+        :param error: Why the poll failed; ``None`` where it did not.
         """
         if not isinstance(error, RunwayRateLimitError | RunwayMaintenanceError):
             self._refusals = 0

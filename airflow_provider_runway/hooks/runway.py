@@ -59,14 +59,14 @@ _NOUNS = {"runway": "a Runway video", "aleph": "an Aleph video"}
 
 class RunwayHook(KeepingHook):
     """
-    Talk to kie.ai from a worker.
+    Call kie.ai from a worker.
 
-    A look-up is repeated on rate limits, server errors and broken answers, a creation only where it surely
-    was not taken (no connection came about, 429, 455): with exponential back-off, jitter, and never before
-    the server's ``Retry-After``.
+    A status request is repeated on rate limits, server errors and broken responses; a submission only if it
+    was certainly not accepted (no connection could be established, 429, 455). Both with exponential backoff
+    and jitter, and never before the server's ``Retry-After``.
 
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>` with the API key.
-    :param patience: Seconds for which a request is repeated, where it may be; 0 sends each only once.
+    :param patience: Seconds for which a request is repeated, if it may be; 0 sends each only once.
     """
 
     conn_name_attr = "runway_conn_id"
@@ -131,14 +131,14 @@ class RunwayHook(KeepingHook):
         self, request: RunwayRequest, *, callback_url: str | None = None, patience: float | None = None
     ) -> str:
         """
-        Send a creation and return the Runway task ID. It costs credits and cannot be cancelled.
+        Submit a request and return the Runway task ID. It costs credits and cannot be cancelled.
 
-        :param request: What to create.
+        :param request: What to make.
         :param callback_url: Where kie.ai reports the end.
-        :param patience: Seconds for which it is repeated where it surely was not taken; ``None`` means the
-            hook's own.
-        :raises RunwaySubmissionUnknownError: no readable answer came: it may or may not have been taken and
-            charged.
+        :param patience: Seconds for which it is repeated while it is certainly not accepted; ``None`` means
+            the hook's own.
+        :raises RunwaySubmissionUnknownError: there was no readable response: it may or may not have been
+            accepted and charged.
         :raises RunwayError: it was refused; the class says why.
         """
         if callback_url:
@@ -201,7 +201,7 @@ class RunwayHook(KeepingHook):
                 raise error.explain(after="Nothing was submitted, and nothing was charged.") from None
             # kie.ai says itself what is wrong with the parent, if anything is; it is not asked for again.
             self.found_in[parent] = self.settings.api
-            self.log.info("The video to extend cannot be looked up: %s", error)
+            self.log.info("The status of the video to extend cannot be read: %s", error)
 
     def _check_source(self, request: RunwayRequest) -> None:
         source = urlsplit(getattr(request, "video_url", ""))
@@ -214,12 +214,12 @@ class RunwayHook(KeepingHook):
 
     def get_task(self, runway_task_id: str, *, model: str = "runway") -> RunwayTask:
         """
-        Return what kie.ai says of a task, without waiting for it.
+        Return the status of a task, without waiting for it.
 
         :param runway_task_id: The Runway task ID.
         :param model: ``runway`` (generate, extend) or ``aleph``.
-        :raises RunwayTaskNotFoundError: nobody knows the ID; for about 90 s after its creation this may pass.
-        :raises RunwayError: the look-up failed; the class says why.
+        :raises RunwayTaskNotFoundError: kie.ai does not know the ID; for a new one, this may last about 90 s.
+        :raises RunwayError: the status request failed; the class says why.
         """
         return self._repeat(lambda: self._look_up(runway_task_id, model), lambda error: error.repeat_lookup)
 
@@ -238,12 +238,12 @@ class RunwayHook(KeepingHook):
 
         :param runway_task_id: The Runway task ID.
         :param model: ``runway`` (generate, extend) or ``aleph``.
-        :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts to the kind of task.
-        :param timeout: Seconds from ``started_at`` to the video.
+        :param poll_interval: Seconds between two polls, at least 1; ``None`` adapts to the kind of task.
+        :param timeout: Seconds from ``started_at`` until the video is ready.
         :param started_at: When the task was submitted or the wait began, epoch seconds; ``None`` means now.
-        :param kind: The request's ``kind``, where ``started_at`` is when it was submitted.
-        :raises RunwayValidationError: a value that cannot be right.
-        :raises RunwayTimeoutError: the deadline passed; the generation goes on and is charged.
+        :param kind: The request's ``kind``, if ``started_at`` is the time of the submission.
+        :raises RunwayValidationError: a value is invalid.
+        :raises RunwayTimeoutError: the deadline passed; the generation continues and is charged.
         :raises RunwayError: there will be no video; the class says why.
         """
         answers.check_lookup(runway_task_id, model)
@@ -282,9 +282,9 @@ class RunwayHook(KeepingHook):
 
     def get_credits(self) -> float:
         """
-        Return the credits that the account has left (1 credit is $0.005). Asking is free.
+        Return the account's remaining credits (1 credit is $0.005). This is free.
 
-        :raises RunwayError: the look-up failed; the class says why.
+        :raises RunwayError: the status request failed; the class says why.
         """
         return self._repeat(
             lambda: answers.read_credits(*self._send("GET", answers.CREDITS_PATH)),
@@ -293,9 +293,9 @@ class RunwayHook(KeepingHook):
 
     def get_download_url(self, video_url: str) -> str:
         """
-        Return a URL, good for 20 minutes, that a browser downloads a result from.
+        Return a URL, valid for 20 minutes, from which a browser can download a result.
 
-        :param video_url: The URL of a result of kie.ai; any other is refused.
+        :param video_url: The URL of a result from kie.ai; any other is refused.
         :raises RunwayError: it was refused; the class says why.
         """
         body = {"url": check_url("video_url", video_url)}
@@ -309,7 +309,7 @@ class RunwayHook(KeepingHook):
 
     def upload_file(self, path: str | os.PathLike[str]) -> str:
         """
-        Upload a picture or a video, streamed, and return its public URL, which is good for 3 days.
+        Upload a picture or a video, streamed, and return its public URL, which is valid for 3 days.
 
         :param path: A local path, or a URI like ``s3://connection@bucket/key.png``: a JPEG, PNG, WebP or
             MP4 of at most 10 MB.
@@ -338,15 +338,15 @@ class RunwayHook(KeepingHook):
             return answers.read_upload(*answer)
 
         try:
-            # An upload costs nothing and its name is its own: it can be repeated like a look-up.
+            # An upload costs nothing and its name is its own: it can be repeated like a status request.
             return self._repeat(send, lambda error: error.repeat_lookup)
         except RunwayError as error:
             raise error.explain(after=f"Uploading {path} has failed.") from None
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Read the remaining credits, which is free, and say whether the connection works; it does not where it
-        has an extra that nobody knows.
+        Read the remaining credits, which is free, and return whether the connection works. It counts as not
+        working if it has an unknown extra.
         """
         patience, self.patience = self.patience, 0.0
         try:

@@ -87,8 +87,8 @@ class RunwaySession:
         :param model: ``runway`` or ``aleph``.
         :param patience: Seconds that the turn may take to come, and then the answer; ``None`` means as long
             as the pace and the connection's time-outs allow.
-        :param last: What was answered to this look-up before; is brought up to date.
-        :raises RunwayError: the look-up failed; the class says why.
+        :param last: The previous answer about this task; is brought up to date.
+        :raises RunwayError: the status request failed; the class says why.
         """
         last = last or LastAnswer()
         search = answers.Search(self.settings.api, last.found_in)
@@ -114,7 +114,7 @@ class RunwaySession:
         try:
             await self.pacer.take_turn(patience)
         except asyncio.TimeoutError:
-            raise RunwayServerError("no turn in time: the rate of look-ups is limited") from None
+            raise RunwayServerError("no turn in time: the rate of polls is limited") from None
         try:
             status, body, retry_after = await self._get(
                 dialect.lookup(model), {"taskId": runway_task_id}, patience

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow_provider_runway.api.requests import check_url
-from airflow_provider_runway.compat import HAS_TABS, conf
+from airflow_provider_runway.api.requests import request_to_dict
+from airflow_provider_runway.compat import CAN_BE_CALLED, conf
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
     RunwayError,
@@ -17,6 +17,7 @@ from airflow_provider_runway.exceptions import (
     RunwayTaskNotFoundError,
     RunwayValidationError,
 )
+from airflow_provider_runway.operators.payer import AUTO, PayingOperator
 from airflow_provider_runway.submissions.tokens import Recipient
 from airflow_provider_runway.triggers import arrivals, deferral, results
 from airflow_provider_runway.waiting.poller import GRACE
@@ -24,34 +25,17 @@ from airflow_provider_runway.waiting.schedule import long_done
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.requests import RunwayRequest
+    from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Context
     from airflow_provider_runway.hooks.runway import RunwayHook
-    from airflow_provider_runway.operators.payer import PayingOperator
-    from airflow_provider_runway.submissions.journal import Submission, SubmissionJournal
-
-#: What asks for an address of this Airflow.
-AUTO = "auto"
+    from airflow_provider_runway.submissions.journal import SubmissionJournal
+    from airflow_provider_runway.submissions.record import Submission
 
 #: Seconds for which kie.ai may go on to call what did not answer.
 _MARGIN = 60.0
 
 #: Seconds between two looks whether kie.ai has called, where a worker waits for that.
 _PAUSE = 5.0
-
-
-def check_callback_url(value: str | None) -> None:
-    """
-    Refuse what is no address to call.
-
-    :param value: The operator's ``callback_url``.
-    :raises RunwayValidationError: it is neither a URL nor ``auto``, or this Airflow cannot be called.
-    """
-    if not value:
-        return
-    if value != AUTO:
-        check_url("callback_url", value)
-    elif not HAS_TABS:
-        raise RunwayValidationError("callback_url='auto': needs Airflow 3.1 or later, which can be called.")
 
 
 def address_of(
@@ -67,7 +51,7 @@ def address_of(
     :raises RunwayValidationError: this Airflow has no address that kie.ai could call.
     """
     chosen, settings = operator.callback_url, hook.settings
-    if chosen is None and settings.callback_base_url and HAS_TABS:
+    if chosen is None and settings.callback_base_url and CAN_BE_CALLED:
         chosen = AUTO
     if chosen != AUTO:
         return chosen or None, None
@@ -102,13 +86,15 @@ def answer_given_back(
     :param journal: Its record.
     :param context: The Airflow context.
     :param submission: The submission.
-    :param request: What was asked for.
+    :param request: What the journal is about; where the submission was of another, the beginning of its
+        prompt tells whether a task is the one.
     :param unknown: How many attempts nobody can know the fate of so far, this one included.
     :raises RunwayError: the task that was named cannot be looked up.
     :raises TaskDeferred: it waits in the triggerer, and goes on in ``answer_awaited``.
     """
-    if submission.recipient is None or submission.digest != journal.digest:
+    if submission.recipient is None:
         return None
+    is_known = journal.is_for(submission)
     until = _call_expected_until(submission, request, hook)
     foreign: str | None = None
     while True:
@@ -120,11 +106,13 @@ def answer_given_back(
         named = arrivals.arrival_for(context, journal.store, submission.recipient)
         if named is not None and named != foreign:
             try:
-                if _is_of_request(hook, request, named):
+                task = hook.get_task(named, model=operator.model)
+                if _is_answer(task, submission, request.prompt if is_known else None):
                     operator.log.info(
                         "kie.ai called: the submission without an answer is Runway task %s", named
                     )
-                    results.count_submission(request)
+                    if is_known:
+                        results.count_submission(request)
                     return journal.accepted(submission, named)
                 operator.log.warning(
                     "A call named Runway task %s, which is one of another prompt, so it is not believed.",
@@ -147,7 +135,11 @@ def answer_given_back(
             return None
         if operator.deferrable:
             operator.log.info("Waiting for kie.ai to call, which names the Runway task if there is one.")
-            left = {"submission": asdict(submission), "unknown": unknown}
+            left = {
+                "submission": asdict(submission),
+                "unknown": unknown,
+                "request": request_to_dict(request) if is_known else None,
+            }
             # Where the trigger fails, Airflow forgets what the task was to go on with.
             context["ti"].xcom_push(key=results.UNANSWERED_KEY, value=left)
             deferral.await_answer(
@@ -160,10 +152,10 @@ def _call_expected_until(submission: Submission, request: RunwayRequest, hook: R
     return submission.submitted_at + (long_done(request.kind) + _MARGIN) / hook.settings.speed
 
 
-def _is_of_request(hook: RunwayHook, request: RunwayRequest, runway_task_id: str) -> bool:
-    """Whether kie.ai itself says that a task is one of the same prompt."""
-    task = hook.get_task(runway_task_id, model=request.model)
-    return (task.prompt or "").strip() == request.prompt.strip()
+def _is_answer(task: RunwayTask, submission: Submission, prompt: str | None) -> bool:
+    """Whether kie.ai itself says that a task is one of the prompt that was sent, as far as that is known."""
+    said = task.prompt or ""
+    return submission.has_prompt(said) if prompt is None else said.strip() == prompt.strip()
 
 
 def _unseen(error: RunwayError, named: str | None, journal: SubmissionJournal) -> RunwayError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_runway.compat import BaseOperator
 
@@ -28,18 +28,19 @@ class KeepingOperator(BaseOperator):
         :param context: The Airflow context.
         :param kept: What was stored.
         """
+        from airflow_provider_runway.compat import Asset, AssetAlias, AssetRef
+
         self._kept = kept
         ti: Any = context["ti"]
         for key in KEPT_KEYS:
             ti.xcom_push(key=key, value=getattr(kept, key))
         for outlet in self.outlets or ():
-            event = context["outlet_events"][outlet]
-            if type(outlet).__name__.endswith("Alias"):
-                from airflow_provider_runway.compat import Asset
-
-                event.add(Asset(uri_of(kept.path)), extra=dict(kept.manifest))
-            else:
-                event.extra.update(kept.manifest)
+            # Others are for lineage alone, as OpenLineage's files and tables: Airflow has no events of them.
+            if isinstance(outlet, AssetAlias):
+                asset = Asset(uri_of(kept.path))
+                context["outlet_events"][outlet].add(asset, extra=dict(kept.manifest))
+            elif isinstance(outlet, Asset | AssetRef):
+                context["outlet_events"][outlet].extra.update(kept.manifest)
         return kept.path
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
@@ -70,18 +71,23 @@ def uri_of(path: str) -> str:
     """
     scheme, separator, rest = path.partition("://")
     if not separator:
-        return f"file://{path}"
+        return f"file://{_quoted(path)}"
     place, slash, key = rest.partition("/")
     # What is before the "@" of S3, GCS and their like is Airflow's connection; Azure's is a container.
     if not scheme.startswith("abfs"):
         place = place.rpartition("@")[2]
-    return f"{scheme}://{place}{slash}{key}"
+    return f"{scheme}://{place}{slash}{_quoted(key)}"
+
+
+def _quoted(path: str) -> str:
+    # Whatever may stand in the path of a URI stays (RFC 3986, 3.3), such as the signs of a run ID.
+    return quote(path, safe="/:@!$&'()*+,;=")
 
 
 def _dataset(kind: Any, uri: str) -> Any:
     """Name a file as OpenLineage's conventions do: the store as the namespace, and the key in it."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
-        return kind(namespace="file", name=parts.path)
-    name = parts.path if parts.scheme.startswith("http") else parts.path.lstrip("/")
+        return kind(namespace="file", name=unquote(parts.path))
+    name = parts.path if parts.scheme.startswith("http") else unquote(parts.path).lstrip("/")
     return kind(namespace=f"{parts.scheme}://{parts.hostname or parts.netloc}", name=name or "/")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.compat import AirflowFailException
 from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
     RunwayError,
-    RunwayResubmissionsError,
     RunwaySubmissionUnknownError,
     RunwayTaskCreditsError,
     RunwayTaskFailedError,
@@ -27,14 +23,14 @@ if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Context
     from airflow_provider_runway.hooks.runway import RunwayHook
-    from airflow_provider_runway.submissions.journal import Submission, SubmissionJournal
-    from airflow_provider_runway.submissions.stores import StateStore
+    from airflow_provider_runway.submissions.journal import SubmissionJournal
+    from airflow_provider_runway.submissions.record import Submission
 
 #: How often one try sends a request whose fate is unknown, with ``on_unknown_submission="resubmit"``.
 _MOST_SUBMISSIONS = 3
 
-#: Seconds for which a worker is held by a rate limit at the credits.
-_CREDITS_PATIENCE = 10.0
+#: Seconds for which a worker is held by a rate limit at what is free: the parent, uploads, the credits.
+_FREE_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Attempts:
 
 
 def journal_of(
-    operator: PayingOperator, context: Context, request: RunwayRequest, *, may_begin: bool
+    operator: PayingOperator, context: Context, request: RunwayRequest, *, may_begin: bool = False
 ) -> SubmissionJournal:
     """
     Return the record of the task instance's submissions, which keeps nothing where there is no store.
@@ -66,7 +62,7 @@ def journal_of(
     from airflow_provider_runway.submissions.journal import SubmissionJournal
 
     ti: Any = context["ti"]
-    store = _store(operator, context, may_begin=may_begin)
+    store = operator.notes(context, may_begin=may_begin)
     if operator.durable and store is None and ti.try_number <= ti.max_tries:
         operator.log.warning(
             "A retry of this task would submit again and pay again: this Airflow has no task state store "
@@ -78,6 +74,7 @@ def journal_of(
         runway_conn_id=operator.runway_conn_id,
         try_number=ti.try_number,
         max_tries=ti.max_tries,
+        try_began_at=ti.start_date.timestamp() if ti.start_date else 0.0,
     )
 
 
@@ -98,13 +95,28 @@ def take_up(
     :param request: What is to be created.
     :raises RunwayError: there is one, and no other is to be paid for; the class says why.
     """
+    from airflow_provider_runway.submissions.record import several_requests
+
+    ti: Any = context["ti"]
+    this_try = (ti.run_id, ti.map_index, ti.try_number)
+    if operator.taken_up is not None:
+        in_try, digest, prompt = operator.taken_up
+        if in_try == this_try and digest != journal.digest:
+            raise several_requests(prompt, request.prompt)
     try:
         earlier = journal.earlier()
     except RunwaySubmissionUnknownError as error:
-        lost = journal.unanswered
+        lost = error.submission
         given = lost and calling.answer_given_back(operator, hook, journal, context, lost, request, unknown=1)
-        if given:
+        if given and journal.is_for(given):
             return given, None
+        if given:
+            operator.log.warning(
+                "The request has changed since try %d (Runway task %s, which is charged): submitting anew",
+                given.try_number,
+                given.runway_task_id,
+            )
+            return None, None
         if operator.on_unknown_submission != "resubmit":
             raise
         operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
@@ -114,8 +126,9 @@ def take_up(
     finished = None
     try:
         task = hook.get_task(earlier.runway_task_id, model=operator.model)
-        task.result_url()
-        finished = task
+        if task.state.is_terminal:
+            task.result_url()
+            finished = task
     except (RunwayTaskRejectedError, RunwayTaskCreditsError):
         # The same request would fail again, and might be paid for again.
         raise
@@ -136,16 +149,17 @@ def take_up(
     operator.log.info(
         "Taking up Runway task %s, submitted in try %d", earlier.runway_task_id, earlier.try_number
     )
+    operator.taken_up = (this_try, journal.digest, request.prompt)
     return journal.extend(earlier, operator.timeout_seconds), finished
 
 
-def take_back(
+def recover(
     operator: PayingOperator,
     journal: SubmissionJournal,
     hook: RunwayHook,
     context: Context,
     request: RunwayRequest,
-    lost: dict[str, Any],
+    lost: Submission,
     attempts: Attempts,
 ) -> Submission | None:
     """
@@ -156,21 +170,20 @@ def take_back(
     :param journal: Its record.
     :param hook: The hook.
     :param context: The Airflow context.
-    :param request: What was asked for.
-    :param lost: The submission, as plain data.
+    :param request: What the journal is about.
+    :param lost: The submission.
     :param attempts: What became of the attempts so far.
     :raises RunwaySubmissionUnknownError: nobody called, and it is not to be sent again.
     """
-    from airflow_provider_runway.submissions.journal import Submission, unknown_for_good
+    from airflow_provider_runway.submissions.record import unknown_for_good
 
-    submission = Submission(**lost)
-    journal.resume(submission)
+    journal.resume(lost)
     given = calling.answer_given_back(
-        operator, hook, journal, context, submission, request, unknown=attempts.unknown
+        operator, hook, journal, context, lost, request, unknown=attempts.unknown
     )
     if given:
         return given
-    error = unknown_for_good(submission)
+    error = unknown_for_good(lost)
     if operator.on_unknown_submission != "resubmit" or attempts.unknown >= _MOST_SUBMISSIONS:
         raise error
     operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
@@ -196,28 +209,33 @@ def submit(
     :param context: The Airflow context.
     :raises RunwayError: there is no submission, or nobody knows of it; the class says why.
     """
+    from airflow_provider_runway.hooks.runway import RunwayHook
     from airflow_provider_runway.waiting.backoff import pause_before_creation
 
     refusals, unknown = attempts.refusals, attempts.unknown
     give_up_at = attempts.first_tried_at + operator.timeout_seconds
     # Whatever can fail before the request leaves does so before it is noted as about to leave.
     _ = hook.settings
-    hook.prepare(request)
-    asked, request = request, inputs.uploaded(request, hook, journal)
+    ready: RunwayRequest | None = None
     while True:
         submission = None
         try:
+            if ready is None:
+                free = RunwayHook(operator.runway_conn_id, patience=_FREE_PATIENCE)
+                free.found_in = hook.found_in
+                free.prepare(request)
+                ready = inputs.uploaded(request, free, journal)
             if operator.min_credits is not None:
                 _check_credits(operator.runway_conn_id, operator.min_credits)
             callback_url, recipient = calling.address_of(operator, hook, context, journal.digest)
             submission = journal.intend(time.time() + operator.timeout_seconds, recipient)
-            runway_task_id = hook.submit(request, callback_url=callback_url, patience=0)
+            runway_task_id = hook.submit(ready, callback_url=callback_url, patience=0)
         except RunwaySubmissionUnknownError as error:
             unknown += 1
             if submission is not None and submission.recipient is not None:
                 operator.log.warning("%s", error)
                 given = calling.answer_given_back(
-                    operator, hook, journal, context, submission, asked, unknown=unknown
+                    operator, hook, journal, context, submission, request, unknown=unknown
                 )
                 if given:
                     return given
@@ -230,7 +248,9 @@ def submit(
                 journal.refused()
             refusals += 1
             pause = pause_before_creation(refusals, error.retry_after)
-            if not error.repeat_creation or time.time() + pause > give_up_at:
+            # What comes before is free, and may be sent again whatever became of it.
+            may_repeat = error.repeat_creation or (ready is None and error.repeat_lookup)
+            if not may_repeat or time.time() + pause > give_up_at:
                 raise
             if operator.deferrable:
                 deferral.pause(
@@ -243,65 +263,17 @@ def submit(
                 )
             operator.log.info("%s Trying again in %.0f s.", error.message, pause)
         else:
-            operator.log.info("Submitted Runway task %s (%s)", runway_task_id, request.model)
+            operator.log.info("Submitted Runway task %s (%s)", runway_task_id, operator.model)
             submission = journal.accepted(submission, runway_task_id)
             results.count_submission(request)
             return submission
         time.sleep(pause)
 
 
-@contextmanager
-def bounded(operator: PayingOperator, context: Context) -> Iterator[None]:
-    """
-    Let a generation that failed be the task's end where no retry may pay for another one.
-
-    :param operator: The task.
-    :param context: The Airflow context.
-    """
-    from airflow_provider_runway.submissions.journal import count_resubmissions
-
-    try:
-        yield
-    except RunwayTaskFailedError as error:
-        if isinstance(error, AirflowFailException):
-            raise
-        ti: Any = context["ti"]
-        # Of a failure that answers the submission itself, without an ID, no submission is kept.
-        store = _store(operator, context) if error.runway_task_id else None
-        if store is not None and error.runway_task_id:
-            try:
-                count = count_resubmissions(store, error.runway_task_id)
-            except RunwayError as unreadable:
-                # The retry will ask again before it pays.
-                operator.log.warning("%s", unreadable)
-                raise error from None
-        else:
-            # Nobody can tell which of the tries since the last clear submitted.
-            count = max(0, ti.try_number - 1 - (ti.max_tries - operator.retries))
-        if count < operator.resubmissions:
-            raise
-        raise RunwayResubmissionsError(
-            error.message,
-            error_code=error.error_code,
-            error_message=error.error_message,
-            runway_task_id=error.runway_task_id,
-        ).explain(
-            after=f"It is not submitted anew: resubmissions={operator.resubmissions}, and this was "
-            f"{'try' if store is None else 'submission'} {count + 1} since the task began or a person "
-            "cleared it. To pay for another generation, clear it."
-        ) from error
-
-
-def _store(operator: PayingOperator, context: Context, *, may_begin: bool = False) -> StateStore | None:
-    from airflow_provider_runway.submissions.stores import state_store
-
-    return state_store(context, may_begin=may_begin) if operator.durable else None
-
-
 def _check_credits(runway_conn_id: str, at_least: float) -> None:
     from airflow_provider_runway.hooks.runway import RunwayHook
 
-    left = RunwayHook(runway_conn_id, patience=_CREDITS_PATIENCE).get_credits()
+    left = RunwayHook(runway_conn_id, patience=_FREE_PATIENCE).get_credits()
     if left < at_least:
         raise RunwayCreditsError(
             f"min_credits={at_least:g}: the account has {left:g} left. Nothing was submitted."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -9,18 +10,22 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.api.requests import RunwayRequest
+from airflow_provider_runway.api.requests import RunwayRequest, request_from_dict
 from airflow_provider_runway.compat import AirflowException, conf
-from airflow_provider_runway.exceptions import RunwayTimeoutError, RunwayValidationError
-from airflow_provider_runway.operators import calling, inputs, paying
+from airflow_provider_runway.exceptions import RunwayError, RunwayTimeoutError, RunwayValidationError
+from airflow_provider_runway.operators import failing, inputs, paying
 from airflow_provider_runway.operators.keeping import KeepingOperator
 from airflow_provider_runway.operators.payer import PayingOperator
+from airflow_provider_runway.operators.place import check_place
 from airflow_provider_runway.triggers import arrivals, deferral, results
 from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
     from airflow_provider_runway.compat import Context
+    from airflow_provider_runway.hooks.runway import RunwayHook
+    from airflow_provider_runway.submissions.journal import SubmissionJournal
+    from airflow_provider_runway.submissions.record import Submission
 
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
 
@@ -40,17 +45,18 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
     :param deferrable: Wait in the triggerer, without a worker, for the video and for a place under kie.ai's
         rate limit; from Airflow 3.3 on, end there too. The default is ``[operators] default_deferrable``.
     :param path: Store the video in the same task, and end with it stored: a local path or a URI like
-        ``s3://connection@bucket/key.mp4``; one that ends with ``/`` is a folder, in which the file is named
-        after the Runway task. Implies ``wait_for_completion``. (templated)
+        ``s3://connection@bucket/key.mp4``, or such a path object; one that ends with ``/`` is a folder, in
+        which the file is named after the Runway task. Implies ``wait_for_completion``. A template that
+        renders to nothing is an error before anything is paid for. (templated)
     :param overwrite: Replace a file that is at ``path`` already. Without it, the file of the same Runway task
         counts as stored, and any other is an error: before anything is paid for, where it can be known.
     :param manifest: Store the story of the video beside it, too: what was asked for, the IDs, times, credits,
         size and SHA-256, as a JSON file.
     :param thumbnail: Store its first picture beside it, too.
-    :param poll_interval: Seconds between two looks, or a ``timedelta`` (less than a second counts as one);
+    :param poll_interval: Seconds between two polls, or a ``timedelta`` (less than a second counts as one);
         ``None`` adapts to the kind of task.
-    :param timeout: Seconds from the submission to the video, more than 0, or a ``timedelta``; also the
-        longest that a submission is tried again where kie.ai refuses it for now.
+    :param timeout: Seconds from the submission to the video, more than 0 and at most a year, or a
+        ``timedelta``; also the longest that a submission is tried again where kie.ai refuses it for now.
     :param resubmissions: How often a Runway task that failed at kie.ai is paid for anew, however many
         ``retries`` there are: by the retry, and again after a clear. A whole number; 0 means never.
     :param durable: A retry takes up the Runway task that an earlier try submitted: it needs Airflow 3.3 or
@@ -77,13 +83,16 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
     template_fields: Sequence[str] = ("runway_conn_id", "path", "callback_url")
     ui_color = "#e8e1f7"
     model = "runway"
+    #: Where a later task stores what comes of it, if that is to be checked before anything is paid for.
+    later_path: Any = None
+    _stores = False
 
     def __init__(
         self,
         *,
         runway_conn_id: str = "runway_default",
         wait_for_completion: bool = False,
-        path: str | None = None,
+        path: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         manifest: bool = False,
         thumbnail: bool = False,
@@ -112,6 +121,17 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         self.on_unknown_submission = on_unknown_submission
         self.min_credits = min_credits
         self.callback_url = callback_url
+
+    @property
+    def path(self) -> Any:
+        """Where to store the video; that one was given is remembered, whatever its template renders to."""
+        return self.__dict__.get("path")
+
+    @path.setter
+    def path(self, path: Any) -> None:
+        self.__dict__["path"] = path
+        if path is not None:
+            self._stores = True
 
     @abstractmethod
     def build_request(self) -> RunwayRequest:
@@ -154,22 +174,16 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         with self._reporting(context):
             return self._run(context, paying.Attempts(first_tried_at, refusals, unknown))
 
-    def execute_complete(
-        self, context: Context, event: dict[str, Any] | None = None, *, wait: dict[str, Any] | None = None
-    ) -> str:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """
-        Take the trigger's event, or look because kie.ai has called.
+        Take the trigger's event.
 
         :param context: The Airflow context.
         :param event: The payload of the trigger's event.
-        :param wait: How to wait on, where the look says that nothing has ended.
         :raises RunwayError: there will be no video; the class says why.
         """
         from airflow_provider_runway.waiting.ending import WaitEnd
 
-        if deferral.called(event):
-            with self._reporting(context):
-                return self._after_call(context, wait or {})
         end = WaitEnd.from_event(event)
         with self._reporting(context):
             if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
@@ -179,7 +193,13 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
             return self._finish(context, end.result())
 
     def answer_awaited(
-        self, context: Context, event: Any = None, *, submission: dict[str, Any], unknown: int
+        self,
+        context: Context,
+        event: Any = None,
+        *,
+        submission: dict[str, Any],
+        unknown: int,
+        request: dict[str, Any] | None = None,
     ) -> str:
         """
         Go on with a submission whose answer was lost, once kie.ai has called or is not expected to any more.
@@ -188,9 +208,24 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         :param event: The trigger's event, which says nothing that is not looked up.
         :param submission: The submission.
         :param unknown: How many attempts nobody can know the fate of so far.
+        :param request: What was submitted; ``None`` where that is not known any more.
         """
+        from airflow_provider_runway.hooks.runway import RunwayHook
+        from airflow_provider_runway.submissions.record import Submission
+
         with self._reporting(context):
-            return self._run(context, paying.Attempts(time.time(), unknown=unknown), lost=submission)
+            lost, attempts = Submission(**submission), paying.Attempts(time.time(), unknown=unknown)
+            asked = request_from_dict(request) if request else self.build_request()
+            hook = RunwayHook(self.runway_conn_id)
+            journal = paying.journal_of(self, context, asked)
+            given = paying.recover(self, journal, hook, context, asked, lost, attempts)
+            if given is None:
+                return self._run(context, attempts, given_up=lost)
+            ti: Any = context["ti"]
+            if not journal.is_for(given) and given.try_number != ti.try_number:
+                # The request of this try is another one.
+                return self._run(context, attempts)
+            return self._go_on(context, hook, journal, asked, given)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
@@ -213,7 +248,13 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
                 self.log.warning("The wait for kie.ai's call has failed in the triggerer; going on here.")
                 self.deferrable = False
                 return self.answer_awaited(context, **left)
-        return super().resume_execution(next_method, next_kwargs, context)
+        kwargs = dict(next_kwargs or {})
+        if next_method == "execute_complete":
+            # A class of one's own may have one that takes what every Airflow gives, and no more.
+            wait = kwargs.pop("wait", None) or {}
+            if deferral.called(kwargs.get("event")):
+                kwargs["event"] = self._event_after_call(context, wait)
+        return super().resume_execution(next_method, kwargs, context)
 
     def on_kill(self) -> None:
         """Say that the generation cannot be cancelled, and how to pick its video up."""
@@ -229,144 +270,157 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         attempts: paying.Attempts,
         *,
         may_begin: bool = False,
-        lost: dict[str, Any] | None = None,
+        given_up: Submission | None = None,
     ) -> str:
+        """
+        Take up what is paid for, or submit, and go on from there.
+
+        :param context: The Airflow context.
+        :param attempts: What became of the attempts to submit so far.
+        :param may_begin: Whether the task instance surely has no record yet.
+        :param given_up: A submission that nobody can know the fate of, and after which another is to be sent.
+        """
         from airflow_provider_runway.hooks.runway import RunwayHook
 
         request = self.build_request()
-        self._check_arguments()
+        self.check_arguments()
         hook = RunwayHook(self.runway_conn_id)
         journal = paying.journal_of(self, context, request, may_begin=may_begin)
-        if lost is not None:
-            submission, finished = (
-                paying.take_back(self, journal, hook, context, request, lost, attempts),
-                None,
-            )
-        else:
+        submission, finished = None, None
+        if given_up is None:
             submission, finished = paying.take_up(self, journal, hook, context, request)
+        else:
+            journal.resume(given_up)
         if submission is None:
             self._check_place()
             submission = paying.submit(self, journal, hook, request, attempts, context)
+        return self._go_on(context, hook, journal, request, submission, finished)
+
+    def _go_on(
+        self,
+        context: Context,
+        hook: RunwayHook,
+        journal: SubmissionJournal,
+        request: RunwayRequest,
+        submission: Submission,
+        task: RunwayTask | None = None,
+    ) -> str:
+        """
+        Go on with what is paid for: to the video, where that is waited for.
+
+        :param context: The Airflow context.
+        :param hook: The hook.
+        :param journal: The record of the submission.
+        :param request: What the journal is about.
+        :param submission: The submission, with its Runway task ID.
+        :param task: The Runway task, where it has ended.
+        """
+        asked = request if journal.is_for(submission) else None
         runway_task_id = self._runway_task_id = submission.runway_task_id or ""
-        self._push_submission(context, request, runway_task_id)
+        self._push_submission(context, asked, runway_task_id)
         if not self._waits:
             return runway_task_id
-        if finished is not None:
-            return self._finish(context, finished)
+        if task is not None:
+            return self._finish(context, task)
+        kind = asked.kind if asked is not None else None
         poll_interval = seconds("poll_interval", self.poll_interval, at_least=SHORTEST_INTERVAL)
         if self.deferrable:
             recipient = submission.recipient
             if recipient and arrivals.arrival_for(context, journal.store, recipient) == runway_task_id:
                 # It came before there was anybody to wake.
-                task = deferral.look(self, self.runway_conn_id, runway_task_id, request.model)
+                task = deferral.look(self, self.runway_conn_id, runway_task_id, self.model)
                 if task is not None:
                     return self._finish(context, task)
                 recipient = None
             deferral.defer(
                 self,
                 runway_task_id=runway_task_id,
-                model=request.model,
+                model=self.model,
                 runway_conn_id=self.runway_conn_id,
                 poll_interval=poll_interval,
                 started_at=submission.submitted_at,
                 end_time=submission.end_time,
-                returns=None if self.path else "task_id",
-                kind=request.kind,
+                returns=None if self._stores else "task_id",
+                kind=kind,
                 recipient=recipient,
+                was_seen=True,
             )
         task = hook.wait_for_task(
             runway_task_id,
-            model=request.model,
+            model=self.model,
             poll_interval=poll_interval,
             timeout=submission.end_time - submission.submitted_at,
             started_at=submission.submitted_at,
-            kind=request.kind,
+            kind=kind,
         )
         return self._finish(context, task)
 
-    def _after_call(self, context: Context, wait: dict[str, Any]) -> str:
-        """Look, because kie.ai has called; what it said is not believed."""
+    def _event_after_call(self, context: Context, wait: dict[str, Any]) -> dict[str, Any]:
+        """
+        Poll, because kie.ai has called, and return the event of the wait's end; what it said is not believed.
+
+        :param context: The Airflow context.
+        :param wait: How to wait on, where nothing has ended.
+        """
+        from airflow_provider_runway.waiting.ending import WaitEnd
+
         ti: Any = context["ti"]
         runway_task_id = wait.get("runway_task_id") or ti.xcom_pull(
             task_ids=self.task_id, map_indexes=ti.map_index, key=results.TASK_ID_KEY
         )
         self._runway_task_id = runway_task_id
-        task = deferral.look(self, self.runway_conn_id, runway_task_id, self.model)
-        if task is None:
-            now = time.time()
-            return deferral.defer(
-                self,
-                runway_task_id=runway_task_id,
-                model=self.model,
-                runway_conn_id=self.runway_conn_id,
-                poll_interval=wait.get("poll_interval"),
-                started_at=wait.get("started_at", now),
-                end_time=wait.get("end_time", now + self.timeout_seconds),
-                returns=wait.get("returns"),
-                kind=wait.get("kind"),
-            )
-        return self._finish(context, task)
+        try:
+            task = deferral.look(self, self.runway_conn_id, runway_task_id, self.model)
+        except RunwayError as error:
+            return WaitEnd(error=error).to_event()
+        if task is not None:
+            return WaitEnd(task=task).to_event()
+        now = time.time()
+        return deferral.defer(
+            self,
+            runway_task_id=runway_task_id,
+            model=self.model,
+            runway_conn_id=self.runway_conn_id,
+            poll_interval=wait.get("poll_interval"),
+            started_at=wait.get("started_at", now),
+            end_time=wait.get("end_time", now + self.timeout_seconds),
+            returns=wait.get("returns"),
+            kind=wait.get("kind"),
+            was_seen=True,
+        )
 
     @contextmanager
     def _reporting(self, context: Context) -> Iterator[None]:
-        with results.reporting(context), paying.bounded(self, context):
+        with results.reporting(context), failing.bounded(self, context), failing.naming_paid(self, context):
             yield
 
     @property
     def _waits(self) -> bool:
-        return self.wait_for_completion or self.path is not None
+        return self.wait_for_completion or self._stores
 
     def _check_place(self) -> None:
         """Find out before anything is paid for that the video could not be stored."""
-        if self.path is None:
-            return
-        from airflow_provider_runway.files.storage import check_writable, reach
+        paths = [self.path] if self._stores else []
+        if "later_path" in self.template_fields:
+            paths.append(self.later_path)
+        for path in paths:
+            check_place(path, overwrite=self.overwrite, manifest=self.manifest, thumbnail=self.thumbnail)
 
-        place = reach(self.path)
-        check_writable(place, self.path)
-        if self.path.endswith("/"):
-            return
-        if place.protocol in ("", "file") and place.is_dir():
-            there, way_out = "a folder", ""
-        elif not self.overwrite and place.exists():
-            there, way_out = "a file already", " overwrite=True replaces the file."
-        else:
-            return
-        raise RunwayValidationError(
-            f"path={self.path!r}: there is {there}, and nothing was submitted. With a '/' at its end it is "
-            f"that of a folder, in which each video has a name of its own.{way_out}"
-        )
-
-    def _check_arguments(self) -> None:
-        if self.path is not None:
+    def check_arguments(self) -> None:
+        """See :class:`PayingOperator`."""
+        super().check_arguments()
+        if self._stores:
             from airflow_provider_runway.files.naming import check_path
 
             check_path(self.path)
-        seconds("timeout", self.timeout)
-        seconds("poll_interval", self.poll_interval)
-        credits_left = self.min_credits
-        if credits_left is not None and (
-            isinstance(credits_left, bool) or not isinstance(credits_left, int | float)
-        ):
-            raise RunwayValidationError(f"min_credits={credits_left!r}: must be a number of credits.")
-        again = self.resubmissions
-        if isinstance(again, bool) or not isinstance(again, int) or again < 0:
-            raise RunwayValidationError(f"resubmissions={again!r}: must be a whole number, 0 or more.")
-        if self.on_unknown_submission not in ("fail", "resubmit"):
-            raise RunwayValidationError(
-                f"on_unknown_submission={self.on_unknown_submission!r}: must be 'fail' or 'resubmit'."
-            )
-        calling.check_callback_url(self.callback_url)
 
-    @property
-    def timeout_seconds(self) -> float:
-        """``timeout`` in seconds."""
-        return seconds("timeout", self.timeout) or 0.0
-
-    def _push_submission(self, context: Context, request: RunwayRequest, runway_task_id: str) -> None:
+    def _push_submission(self, context: Context, request: RunwayRequest | None, runway_task_id: str) -> None:
         ti: Any = context["ti"]
+        told: dict[str, Any] = {results.TASK_ID_KEY: runway_task_id}
+        if request is not None:
+            told = results.submission_of(request, runway_task_id)
         try:
-            for key, value in results.submission_of(request, runway_task_id).items():
+            for key, value in told.items():
                 ti.xcom_push(key=key, value=inputs.described(value) if isinstance(value, dict) else value)
         except Exception:
             # It is paid for, and the ID is in the store: nothing that a failed try could make better.
@@ -376,16 +430,23 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
 
     def _finish(self, context: Context, task: RunwayTask) -> str:
         results.push_result(context, task)
-        if self.path is None:
+        if not self._stores:
             return task.task_id
+        from airflow_provider_runway.files.naming import check_path
         from airflow_provider_runway.hooks.runway import RunwayHook
 
-        kept = RunwayHook(self.runway_conn_id).keep_video(
-            self.path,
-            task=task,
-            request=inputs.described(results.description_of(self.build_request())),
-            overwrite=self.overwrite,
-            manifest=self.manifest,
-            thumbnail=self.thumbnail,
-        )
+        ti: Any = context["ti"]
+        # What was submitted: by now, the arguments may render to something else.
+        asked = ti.xcom_pull(task_ids=self.task_id, map_indexes=ti.map_index, key=results.REQUEST_KEY)
+        try:
+            kept = RunwayHook(self.runway_conn_id).keep_video(
+                check_path(self.path),
+                task=task,
+                request=asked if isinstance(asked, dict) else None,
+                overwrite=self.overwrite,
+                manifest=self.manifest,
+                thumbnail=self.thumbnail,
+            )
+        except RunwayValidationError as error:
+            raise failing.charged(error, task.task_id) from None
         return self.announce(context, kept)

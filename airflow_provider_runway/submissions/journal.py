@@ -7,20 +7,26 @@ took the request: nobody can, since kie.ai has neither an idempotency key nor a 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_runway.api.requests import URL_FIELDS
 from airflow_provider_runway.exceptions import (
-    LOGS_URL,
     RunwayServerError,
     RunwaySubmissionUnknownError,
     RunwayValidationError,
+)
+from airflow_provider_runway.submissions.record import (
+    EXCERPT,
+    HOW_TO_GO_ON,
+    Submission,
+    digest_of,
+    digests_of,
+    is_count,
+    several_requests,
+    unanswered,
 )
 from airflow_provider_runway.submissions.stores import StateStore
 
@@ -29,101 +35,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KEY = "runway_submission"
+#: Key of a submission's record in the store.
+SUBMISSION_KEY = "runway_submission"
 _UPLOADS = "runway_uploads"
 #: Seconds for which an upload is used again. kie.ai keeps it for 3 days, by one page for 24 hours only.
 _UPLOAD_LIVES = 20 * 3600.0
-_EXCERPT = 80
 
 #: Seconds between attempts to note what became of a request that was sent.
 _PAUSES = (0.5, 2.0, 5.0, 10.0)
-
-
-@dataclass(frozen=True)
-class Submission:
-    """
-    A creation that was about to be sent, or was sent.
-
-    :param digest: Tells requests apart; see :func:`digest_of`.
-    :param prompt: The beginning of the prompt, for people.
-    :param try_number: The try of the Airflow task that made it.
-    :param max_tries: The Airflow task's own ``max_tries`` then. Only a clear changes it, not even a changed
-        ``retries``.
-    :param submitted_at: When, in epoch seconds.
-    :param end_time: The deadline of the wait, in epoch seconds.
-    :param runway_task_id: The Runway task ID; ``None`` while nobody knows it.
-    :param resubmissions: How many Runway tasks this Airflow task has had before it, since a person cleared it
-        last.
-    :param recipient: The name of the address that kie.ai was given to call back at, if it was.
-    """
-
-    digest: str
-    prompt: str
-    try_number: int
-    max_tries: int
-    submitted_at: float
-    end_time: float
-    runway_task_id: str | None = None
-    resubmissions: int = 0
-    recipient: str | None = None
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not _CAN_BE[field.name](value):
-                raise TypeError(f"{field.name}={value!r}")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_moment(value: Any) -> bool:
-    # Of the years that a calendar has.
-    return isinstance(value, int | float) and 0 <= value < 1e11
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-_CAN_BE: dict[str, Callable[[Any], bool]] = {
-    "digest": _is_text,
-    "prompt": _is_text,
-    "try_number": _is_count,
-    "max_tries": _is_count,
-    "submitted_at": _is_moment,
-    "end_time": _is_moment,
-    "runway_task_id": _is_text_or_none,
-    "resubmissions": _is_count,
-    "recipient": _is_text_or_none,
-}
-
-
-def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
-    """
-    Return what tells two requests apart: every field that differs from its default, so that a release with a
-    new field changes none, URLs without their query, and the account that pays.
-
-    :param request: What to create.
-    :param runway_conn_id: The connection's ID.
-    """
-    told = {}
-    for field in fields(request):
-        value = getattr(request, field.name)
-        if value != field.default:
-            # A signed address is signed anew each time.
-            told[field.name] = value.partition("?")[0] if value and field.name in URL_FIELDS else value
-    return _digest(request, told, runway_conn_id)
-
-
-def _digest(request: RunwayRequest, told: dict[str, Any], runway_conn_id: str) -> str:
-    material = [type(request).__name__, told, runway_conn_id]
-    return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
 
 
 def count_resubmissions(store: StateStore, runway_task_id: str) -> int:
@@ -136,6 +55,21 @@ def count_resubmissions(store: StateStore, runway_task_id: str) -> int:
     """
     record = _read(store) or {}
     return _count(record) if record.get("runway_task_id") == runway_task_id else 0
+
+
+def noted(store: StateStore, max_tries: int) -> Submission | None:
+    """
+    Return the submission that an Airflow task has made since a person cleared it last, whatever it was for.
+
+    :param store: Where its record is kept.
+    :param max_tries: The Airflow task's ``max_tries`` now.
+    :raises RunwayServerError: the record cannot be read now.
+    """
+    try:
+        known = Submission(**(_read(store) or {}))
+    except TypeError:
+        return None
+    return known if known.max_tries == max_tries else None
 
 
 def _count(record: dict[str, Any]) -> int:
@@ -152,6 +86,7 @@ class SubmissionJournal:
     :param runway_conn_id: The connection's ID.
     :param try_number: The current try of the Airflow task.
     :param max_tries: The Airflow task's ``max_tries`` now.
+    :param try_began_at: When the current try started, in epoch seconds.
     """
 
     def __init__(
@@ -162,16 +97,15 @@ class SubmissionJournal:
         runway_conn_id: str,
         try_number: int,
         max_tries: int,
+        try_began_at: float = 0.0,
     ) -> None:
         self._store = store
         self._digest = digest_of(request, runway_conn_id)
-        #: The submission of which nobody knows whether it was taken, once one has been found.
-        self.unanswered: Submission | None = None
-        # Of the release that took every field as it is.
-        self._known_as = {self._digest, _digest(request, asdict(request), runway_conn_id)}
-        self._prompt = request.prompt[:_EXCERPT]
+        self._known_as = digests_of(request, runway_conn_id)
+        self._prompt = request.prompt[:EXCERPT]
         self._try_number = try_number
         self._max_tries = max_tries
+        self._try_began_at = try_began_at
         self._seen: dict[str, Any] | None = None
         self._before: dict[str, Any] | None = None
 
@@ -182,7 +116,9 @@ class SubmissionJournal:
         A clear by a person asks for a new video, and so does a request that has changed since, where the fate
         of the earlier one is known.
 
-        :raises RunwaySubmissionUnknownError: there is one, but without a Runway task ID.
+        :raises RunwaySubmissionUnknownError: there is one, but without a Runway task ID; the error has it as
+            ``submission``.
+        :raises RunwayValidationError: this try has submitted another request already.
         :raises RunwayServerError: the record cannot be read now.
         """
         record = self._seen = self._read()
@@ -190,7 +126,7 @@ class SubmissionJournal:
             return None
         max_tries = record.get("max_tries")
         # What is no number is damaged, and no clear.
-        if _is_count(max_tries) and max_tries != self._max_tries:
+        if is_count(max_tries) and max_tries != self._max_tries:
             log.info(
                 "This task was cleared since try %s (%s): submitting anew",
                 record.get("try_number"),
@@ -202,17 +138,14 @@ class SubmissionJournal:
         except TypeError as error:
             raise RunwaySubmissionUnknownError(
                 f"The record of an earlier submission is damaged ({error}): nobody can tell if a request "
-                f"was sent. {_HOW_TO_GO_ON}"
+                f"was sent. {HOW_TO_GO_ON}"
             ) from error
         if known.runway_task_id is None:
-            self.unanswered = known
-            moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.submitted_at))
-            raise RunwaySubmissionUnknownError(
-                f"Try {known.try_number} was about to submit the request for {known.prompt!r} at {moment}, "
-                "and ended before it noted an answer: nobody can tell whether kie.ai took it and charged it. "
-                f"{_not_called(known)}The log of that try may name its Runway task ID. {_HOW_TO_GO_ON}"
-            )
-        if known.digest not in self._known_as:
+            raise unanswered(known)
+        if not self.is_for(known):
+            # One of the same try that is older than it is of a DAG run that was deleted and made again.
+            if known.try_number == self._try_number and known.submitted_at >= self._try_began_at:
+                raise several_requests(known.prompt, self._prompt)
             log.warning(
                 "The request has changed since try %d (%s): submitting anew",
                 known.try_number,
@@ -220,6 +153,14 @@ class SubmissionJournal:
             )
             return None
         return known
+
+    def is_for(self, submission: Submission) -> bool:
+        """
+        Return whether a submission is one of the request that is to be created now.
+
+        :param submission: The submission.
+        """
+        return submission.digest in self._known_as
 
     @property
     def digest(self) -> str:
@@ -284,7 +225,7 @@ class SubmissionJournal:
                 )
             self._before, self._seen = self._seen, asdict(submission)
             try:
-                self._store.set(_KEY, self._seen)
+                self._store.set(SUBMISSION_KEY, self._seen)
             except Exception as error:
                 # It may be written all the same.
                 self._take_back("that nothing was sent")
@@ -377,9 +318,9 @@ class SubmissionJournal:
             if _record(store) != intent:
                 return
             if before is None:
-                store.delete(_KEY)
+                store.delete(SUBMISSION_KEY)
             else:
-                store.set(_KEY, before)
+                store.set(SUBMISSION_KEY, before)
 
         self._seen = before
         if not _persist(write, why):
@@ -394,32 +335,13 @@ class SubmissionJournal:
 
         def write() -> None:
             if _record(store) in (seen, noted, None):
-                store.set(_KEY, noted)
+                store.set(SUBMISSION_KEY, noted)
             else:
                 log.error("Another try of this task has submitted in the meantime. %s", what)
 
         if _persist(write, what):
             self._seen = noted
         return submission
-
-
-def unknown_for_good(submission: Submission) -> RunwaySubmissionUnknownError:
-    """
-    Return the error for a submission whose answer was lost, and which kie.ai has not called about either.
-
-    :param submission: The submission.
-    """
-    moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(submission.submitted_at))
-    return RunwaySubmissionUnknownError(
-        f"The answer to the submission of {submission.prompt!r} at {moment} was lost: nobody can tell "
-        f"whether kie.ai took it and charged it. {_not_called(submission)}{_HOW_TO_GO_ON}"
-    )
-
-
-def _not_called(submission: Submission) -> str:
-    if submission.recipient is None:
-        return ""
-    return "kie.ai has not called back about it for as long as such a video takes. "
 
 
 def _read(store: StateStore) -> dict[str, Any] | None:
@@ -435,7 +357,7 @@ def _read(store: StateStore) -> dict[str, Any] | None:
 
 
 def _record(store: StateStore) -> dict[str, Any] | None:
-    record = store.get(_KEY)
+    record = store.get(SUBMISSION_KEY)
     if record is None:
         return None
     return {field.name: record[field.name] for field in fields(Submission) if field.name in record}
@@ -449,19 +371,15 @@ def _fate(runway_task_id: Any) -> str:
 
 def _persist(write: Callable[[], None], what: str) -> bool:
     """Write, some times if need be; tell whether it was written."""
-    for pause in (*_PAUSES, None):
+    for attempt, pause in enumerate((*_PAUSES, None)):
         try:
             write()
             return True
-        except Exception:
-            log.exception("Cannot note %s", what)
+        except Exception as error:
+            if attempt == 0:
+                log.exception("Cannot note %s", what)
+            else:
+                log.error("Still cannot note %s (%s)", what, error)
             if pause is not None:
                 time.sleep(pause)
     return False
-
-
-_HOW_TO_GO_ON = (
-    f"Look for it at {LOGS_URL}. If it is there, give its task ID to a RunwayTaskSensor or a "
-    "RunwayDownloadOperator; if it is not, clear this task to submit it anew. With "
-    "on_unknown_submission='resubmit' the operator takes the risk of paying twice by itself."
-)

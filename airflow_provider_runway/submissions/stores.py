@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_runway.compat import conf
+from airflow_provider_runway.exceptions import RunwayValidationError
 
 if TYPE_CHECKING:
     from airflow_provider_runway.compat import Context, ObjectStoragePath
+
+log = logging.getLogger(__name__)
 
 #: The file that tells a folder of records from the empty place where a mount is missing.
 MARKER = "runway-state"
 
 #: How long a record is kept. A day longer than kie.ai keeps a video: after that it leads nowhere.
 RETENTION = timedelta(days=15)
+
+#: What stands in Airflow's store for a value that is removed, but still in a file of before an upgrade.
+_REMOVED = {"removed": True}
 
 
 class StateStore(Protocol):
@@ -37,7 +44,7 @@ class StateStore(Protocol):
         """Remove the value, if there is one."""
 
 
-def state_store(context: Context, *, may_begin: bool = False) -> StateStore | None:
+def state_store(context: Context, *, may_begin: bool = False, with_files: bool = False) -> StateStore | None:
     """
     Return the store of the running task instance, or ``None`` where there is none.
 
@@ -46,31 +53,64 @@ def state_store(context: Context, *, may_begin: bool = False) -> StateStore | No
     :param context: The Airflow context.
     :param may_begin: Whether the task instance surely has no record yet, so that it may be the first to use
         a folder.
+    :param with_files: Whether a value that is not in Airflow's own store is looked for in the files, where an
+        earlier Airflow may have left it.
     """
-    own = context.get("task_state_store")
-    if own is not None:
-        return _AirflowStateStore(own)
     state_path = conf.get("runway", "state_path", fallback="")
-    if not state_path:
-        return None
-    ti: Any = context["ti"]
-    identity = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))
-    return _FileStateStore(state_path, identity, may_begin=may_begin)
+    files = None
+    if state_path:
+        ti: Any = context["ti"]
+        identity = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))
+        files = _FileStateStore(state_path, identity, may_begin=may_begin)
+    own = context.get("task_state_store")
+    if own is None:
+        return files
+    return _AirflowStateStore(own, files if with_files and not may_begin else None)
 
 
 class _AirflowStateStore:
-    def __init__(self, store: Any) -> None:
+    """
+    Airflow's own store and, behind it, what an earlier Airflow left in files: they are read, never written.
+
+    :param store: Airflow's store.
+    :param files: The files, where they count.
+    """
+
+    def __init__(self, store: Any, files: _FileStateStore | None = None) -> None:
         self._store = store
+        self._files = files
+        self._left: dict[str, dict[str, Any] | None] = {}
 
     def get(self, key: str) -> dict[str, Any] | None:
         value: dict[str, Any] | None = self._store.get(key)
-        return value
+        if value is None:
+            return self._left_in_files(key)
+        return None if value == _REMOVED else value
 
     def set(self, key: str, value: dict[str, Any]) -> None:
         self._store.set(key, value, retention=RETENTION)
 
     def delete(self, key: str) -> None:
-        self._store.delete(key)
+        if self._left_in_files(key) is None:
+            self._store.delete(key)
+        else:
+            self.set(key, _REMOVED)
+
+    def _left_in_files(self, key: str) -> dict[str, Any] | None:
+        if self._files is None:
+            return None
+        if key not in self._left:
+            try:
+                self._left[key] = self._files.get(key)
+            # No folder, or no package that reaches it: after the upgrade, nobody needs it for anything else.
+            except (FileNotFoundError, RunwayValidationError) as error:
+                log.warning(
+                    "If this task submitted before Airflow was upgraded to 3.3, it may pay again, for its "
+                    "note cannot be read: %s Once no task of then is left, remove [runway] state_path.",
+                    error,
+                )
+                self._left[key] = None
+        return self._left[key]
 
 
 class _FileStateStore:

@@ -39,7 +39,7 @@ def defer(
     :param runway_task_id: The Runway task ID.
     :param model: ``runway`` or ``aleph``.
     :param runway_conn_id: The connection's ID.
-    :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts.
+    :param poll_interval: Seconds between two polls, at least 1; ``None`` adapts.
     :param started_at: When the Runway task was submitted or the wait began, epoch seconds.
     :param end_time: The wait's deadline, epoch seconds.
     :param returns: Which field of the Runway task is the ``return_value``: ``task_id`` or ``video_url``;
@@ -120,7 +120,7 @@ def await_answer(
 
 def called(event: Any) -> bool:
     """
-    Return whether a task was woken because kie.ai has called, which says nothing but that it is to look.
+    Return whether a task was woken because kie.ai has called, which says nothing but that it is to poll.
 
     :param event: What ``execute_complete`` was given.
     """
@@ -129,7 +129,7 @@ def called(event: Any) -> bool:
 
 def look(operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model: str) -> RunwayTask | None:
     """
-    Ask once, because kie.ai has called; return the task if it has its video.
+    Poll once, because kie.ai has called; return the task if it has its video.
 
     :param operator: The task, for its log.
     :param runway_conn_id: The connection's ID.
@@ -144,19 +144,19 @@ def look(operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model
         task = RunwayHook(runway_conn_id).get_task(runway_task_id, model=model)
     except RunwayError as error:
         # Whatever is wrong, the wait knows what to do with it.
-        operator.log.warning("kie.ai called, but the look-up failed; waiting on: %s", error)
+        operator.log.warning("kie.ai called, but the poll failed; still waiting: %s", error)
         return None
     if task.state is TaskState.FAILED:
         task.result_url()
     if task.state is TaskState.SUCCESS and task.video_url:
         return task
-    operator.log.info("kie.ai called, but Runway task %s is %s; waiting on", runway_task_id, task.state)
+    operator.log.info("kie.ai called, but Runway task %s is %s; still waiting", runway_task_id, task.state)
     return None
 
 
 def trigger_failed(error: Exception, runway_task_id: str, *, was_seen: bool = True) -> RunwayError:
     """
-    Return the error for a wait whose trigger failed or vanished, after the last look.
+    Return the error for a wait whose trigger failed or vanished, after the last poll.
 
     :param error: What Airflow says of the trigger.
     :param runway_task_id: The Runway task ID.
@@ -177,7 +177,7 @@ def last_look(
     operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model: str
 ) -> RunwayTask | None:
     """
-    Ask once more before a wait is given up because its trigger failed; return the task if it has its video.
+    Poll once more before a wait is given up because its trigger failed; return the task if it has its video.
 
     :param operator: The task, for its log.
     :param runway_conn_id: The connection's ID.
@@ -190,10 +190,10 @@ def last_look(
     try:
         task = RunwayHook(runway_conn_id).get_task(runway_task_id, model=model)
     except RunwayError as error:
-        operator.log.warning("A last look before giving up: %s", error)
+        operator.log.warning("A last poll before giving up: %s", error)
         return None
     if task.state.is_terminal:
         task.result_url()
         return task
-    operator.log.warning("A last look before giving up: Runway task %s is %s", runway_task_id, task.state)
+    operator.log.warning("A last poll before giving up: Runway task %s is %s", runway_task_id, task.state)
     return None

@@ -224,9 +224,7 @@ def test_an_extension_is_not_sent_while_nobody_says_who_made_its_parent(
 def test_a_source_that_kie_ai_would_not_fetch_is_refused_before_it_is_paid_for(
     runway_simulator: Simulator,
 ) -> None:
-    with pytest.raises(
-        RunwayValidationError, match=r"video_url='http://example\.com/a\.mp4': must be"
-    ):
+    with pytest.raises(RunwayValidationError, match=r"video_url='http://example\.com/a\.mp4': must be"):
         RunwayHook().submit(GenerateAlephVideo("Ink", "http://example.com/a.mp4?key=1"))
     assert runway_simulator.creations == []
     RunwayHook().submit(GenerateAlephVideo("Ink", f"{runway_simulator.url}/a.mp4"))

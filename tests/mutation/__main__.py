@@ -91,9 +91,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="those with this in their description")
     parser.add_argument("--stages", type=int, default=3, help="1: the quick tests alone (3)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument(
-        "--write-docs", action="store_true", help="write the table into docs/testing.md"
-    )
+    parser.add_argument("--write-docs", action="store_true", help="write the table into docs/testing.md")
     chosen = parser.parse_args()
     for stages in TESTS.values():
         del stages[chosen.stages :]

@@ -55,6 +55,13 @@ def test_whatever_asks_for_no_delay_is_left_to_the_tasks_own_settings(error: Exc
 
 
 @since_3_3
+@pytest.mark.parametrize("over", [0.0, -3.0])
+def test_a_delay_that_is_over_is_left_to_them_too(over: float) -> None:
+    decision = RunwayRetryPolicy().evaluate(RunwayRateLimitError("busy", retry_after=over), 1, 3)
+    assert decision.action is RetryAction.DEFAULT
+
+
+@since_3_3
 def test_it_survives_serialization() -> None:
     policy = RunwayRetryPolicy(longest=timedelta(minutes=7))
     assert RunwayRetryPolicy.deserialize(policy.serialize()).longest == timedelta(minutes=7)

@@ -273,3 +273,73 @@ class TestFolder:
         assert store is not None
         with pytest.raises(AirflowFailException, match=r"apache-airflow-providers-amazon\[s3fs\]"):
             store.get("key")
+
+
+class TestUpgraded:
+    """Airflow has a store of its own now, and an earlier one has left files."""
+
+    @pytest.fixture
+    def airflows(self, folder: Path) -> TaskStateStore:
+        """Airflow's own store, beside a folder with a value of before."""
+        left = state_store(context_of())
+        assert left is not None
+        left.set("key", {"of": "before"})
+        return TaskStateStore()
+
+    @staticmethod
+    def open_store(airflows: TaskStateStore, **options: bool) -> StateStore:
+        store = state_store(context_of(airflows), **{"with_files": True, **options})
+        assert store is not None
+        return store
+
+    def test_what_is_in_a_file_alone_is_found(self, airflows: TaskStateStore) -> None:
+        assert (self.open_store(airflows).get("key") or {})["of"] != "after"
+        assert self.open_store(airflows).get("other") is None
+
+    def test_what_is_in_the_store_is_newer(self, airflows: TaskStateStore) -> None:
+        store = self.open_store(airflows)
+        assert store.get("key") is not None
+        store.set("key", {"of": "after"})
+        assert store.get("key") == {"of": "after"}
+        assert self.open_store(airflows).get("key") == {"of": "after"}
+
+    @pytest.mark.parametrize("is_set_first", [False, True])
+    def test_what_is_removed_does_not_come_back(self, airflows: TaskStateStore, is_set_first: bool) -> None:
+        store = self.open_store(airflows)
+        if is_set_first:
+            store.set("key", {"of": "after"})
+        store.delete("key")
+        assert store.get("key") is None
+        for options in ({}, {"with_files": False}, {"may_begin": True}):
+            assert self.open_store(airflows, **options).get("key") is None
+        self.open_store(airflows).set("key", {"of": "after"})
+        assert self.open_store(airflows).get("key") == {"of": "after"}
+
+    def test_the_files_are_left_as_they_are(self, airflows: TaskStateStore, folder: Path) -> None:
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        store = self.open_store(airflows)
+        store.set("key", {"of": "after"})
+        store.delete("key")
+        store.set("other", {})
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+    def test_they_are_no_place_for_whoever_does_not_ask_for_them(self, airflows: TaskStateStore) -> None:
+        assert self.open_store(airflows, with_files=False).get("key") is None
+        # Nor for a task instance that begins: it is another one of the same name.
+        assert self.open_store(airflows, may_begin=True).get("key") is None
+
+    def test_a_file_is_read_once_however_often_it_is_asked_for(
+        self, airflows: TaskStateStore, folder: Path
+    ) -> None:
+        store = self.open_store(airflows)
+        assert store.get("key") == store.get("key")
+        for path in records(folder):
+            path.unlink()
+        assert store.get("key") is not None
+
+    def test_a_store_that_is_out_of_reach_is_not_answered_for_by_a_file(
+        self, airflows: TaskStateStore
+    ) -> None:
+        airflows.breaks = down("get")
+        with pytest.raises(ConnectionError):
+            self.open_store(airflows).get("key")

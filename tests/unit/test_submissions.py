@@ -13,8 +13,13 @@ import pytest
 
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
 from airflow_provider_runway.compat import AirflowFailException
-from airflow_provider_runway.exceptions import RunwayServerError, RunwaySubmissionUnknownError
-from airflow_provider_runway.submissions.journal import SubmissionJournal, count_resubmissions, digest_of
+from airflow_provider_runway.exceptions import (
+    RunwayServerError,
+    RunwaySubmissionUnknownError,
+    RunwayValidationError,
+)
+from airflow_provider_runway.submissions.journal import SubmissionJournal, count_resubmissions
+from airflow_provider_runway.submissions.record import digest_of
 from tests.stores import TaskStateStore, down
 
 REQUEST = GenerateVideo(prompt="A lighthouse in the fog")
@@ -448,6 +453,68 @@ def test_only_the_beginning_of_a_long_prompt_is_kept(store: TaskStateStore) -> N
     journal(store, request=replace(REQUEST, prompt="é" * 1800)).intend(SOON)
     (record,) = store.values.values()
     assert json.loads(record)["prompt"] == "é" * 80
+
+
+def test_one_try_submits_one_request_alone(store: TaskStateStore) -> None:
+    submitted(store, "task-1")
+    with pytest.raises(
+        RunwayValidationError, match=r"Another.*A lighthouse in the fog.*expand.*durable=False"
+    ):
+        journal(store, request=replace(REQUEST, prompt="Another")).earlier()
+    # The same request once more is the same video.
+    earlier = journal(store).earlier()
+    assert earlier is not None
+    assert earlier.runway_task_id == "task-1"
+
+
+def test_a_run_that_was_deleted_and_made_again_may_ask_for_something_else(store: TaskStateStore) -> None:
+    submitted(store)
+    changed = replace(REQUEST, prompt="Another")
+    assert journal(store, request=changed, try_began_at=time.time() + 1).earlier() is None
+
+
+def test_an_unknown_submission_is_told_of_with_its_record(store: TaskStateStore) -> None:
+    intent = journal(store).intend(SOON, "recipient")
+    with pytest.raises(RunwaySubmissionUnknownError) as caught:
+        journal(store, try_number=2).earlier()
+    assert caught.value.submission == intent
+
+
+@pytest.mark.parametrize(
+    ("sent", "said", "fits"),
+    [
+        ("A lighthouse", "A lighthouse", True),
+        ("A lighthouse", " A lighthouse\n", True),
+        ("A lighthouse", "A lighthouse at noon", False),
+        ("A lighthouse", "", False),
+        ("é" * 300, "é" * 300, True),
+        ("é" * 300, "é" * 79, False),
+        ("x" * 80 + "tail", "x" * 80 + "tail", True),
+        ("x" * 80 + "tail", "y" * 80 + "tail", False),
+        ("x" * 79 + " tail", "x" * 79 + " tail", True),
+        (" " * 100 + "tail", "tail", False),
+        (" " * 100 + "tail", "anything", False),
+    ],
+)
+def test_a_prompt_is_recognised_by_the_beginning_that_is_kept(
+    store: TaskStateStore, sent: str, said: str, fits: bool
+) -> None:
+    submission = journal(store, request=replace(REQUEST, prompt=sent)).intend(SOON)
+    assert submission.has_prompt(said) is fits
+
+
+def test_what_cannot_be_noted_for_long_is_told_with_one_traceback(
+    store: TaskStateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = journal(store)
+    intent = first.intend(SOON)
+    store.breaks = down("set")
+    first.accepted(intent, "task-1")
+    assert caplog.text.count("Traceback") == 1
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 5
+    assert all("task-1" in line for line in lines)
+    assert all("the store does not answer" in line for line in lines[1:])
 
 
 def test_without_a_store_every_try_submits() -> None:

@@ -62,6 +62,8 @@ class Life:
         self.ti = TaskInstance()
         self.ti.try_number, self.ti.max_tries = 0, retries
         self.deferral: TaskDeferred | None = None
+        #: What templates render to, by argument, from now on.
+        self.rendered: dict[str, Any] = {}
         #: What else Airflow tells a task.
         self.more_context: dict[str, Any] = {}
 
@@ -71,7 +73,10 @@ class Life:
         return {"ti": self.ti, "task_instance": self.ti, **own, **self.more_context}
 
     def operator(self) -> Any:
-        return self.operator_class(**self.arguments)
+        operator = self.operator_class(**self.arguments)
+        for name, value in self.rendered.items():
+            setattr(operator, name, value)
+        return operator
 
     def run(self) -> str | None:
         """Start a try, the first or a further one; return the result, or ``None`` if it is deferred."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_runway.compat import HAS_TABS, TaskDeferred
+from airflow_provider_runway.compat import CAN_BE_CALLED, TaskDeferred
 from airflow_provider_runway.exceptions import (
     RunwayServerError,
     RunwaySubmissionUnknownError,
@@ -27,7 +27,7 @@ from tests.integration.durable.calling import BASE_URL, DEFERRED, asked_for, cal
 from tests.integration.durable.life import CREATION, Killed, Life
 from tests.stores import TaskStateStore
 
-pytestmark = pytest.mark.skipif(not HAS_TABS, reason="this Airflow cannot be called")
+pytestmark = pytest.mark.skipif(not CAN_BE_CALLED, reason="this Airflow cannot be called")
 ADDRESS = re.compile(rf"{BASE_URL}/runway-callbacks/runway_default/[A-Za-z0-9_-]{{54}}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_runway.compat import HAS_TABS, AirflowSkipException, Asset, TaskDeferred
+from airflow_provider_runway.compat import CAN_BE_CALLED, AirflowSkipException, Asset, TaskDeferred
 from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
     RunwayResubmissionsError,
@@ -24,7 +24,7 @@ from airflow_provider_runway.triggers.runway import RunwayTaskTrigger
 from tests.integration.durable.calling import DEFERRED, asked_for, call, let_it_call, lost, woken
 from tests.integration.durable.life import CREATION, Life, OutletEvents
 
-needs_calls = pytest.mark.skipif(not HAS_TABS, reason="this Airflow cannot be called")
+needs_calls = pytest.mark.skipif(not CAN_BE_CALLED, reason="this Airflow cannot be called")
 CALLED = {"status": "callback"}
 
 
@@ -33,7 +33,7 @@ def _callable(runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> N
     let_it_call(monkeypatch)
 
 
-@pytest.mark.skipif(HAS_TABS, reason="this Airflow can be called")
+@pytest.mark.skipif(CAN_BE_CALLED, reason="this Airflow can be called")
 def test_an_airflow_that_cannot_be_called_does_not_ask_for_it(
     life: Callable[..., Life], runway_simulator: Simulator
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_runway.compat import ObjectStoragePath
-from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
+from airflow_provider_runway.exceptions import RunwayCreditsError, RunwayError, RunwayValidationError
 from airflow_provider_runway.operators.runway import RunwayAlephOperator
 from airflow_provider_runway.simulator.server import Simulator
 from tests.integration.durable.life import CREATION, MODES, Killed, Life
@@ -93,6 +93,55 @@ def test_an_upload_is_used_again_where_the_request_was_refused(
         result = task.go_on_after_pause()
     assert uploads(runway_simulator) == 1
     assert len(runway_simulator.creations) == 2
+
+
+@pytest.mark.parametrize("code", [429, 455, 500])
+def test_an_upload_that_is_refused_for_now_gives_the_worker_back_and_uses_up_no_retry(
+    code: int,
+    life: Callable[..., Life],
+    runway_simulator: Simulator,
+    picture: Path,
+    pauses: list[float],
+) -> None:
+    runway_simulator.add_fault("body_code", UPLOAD, code=code, count=None)
+    task = life(image_url=str(picture), deferrable=True)
+    for go_on in (task.run, task.go_on_after_pause, task.go_on_after_pause):
+        pauses.clear()
+        assert go_on() is None
+        assert sum(pauses) < 15
+    runway_simulator.clear_faults()
+    assert task.go_on_after_pause() == runway_simulator.creations[0]["task_id"]
+    assert sent(runway_simulator) == PICTURE
+    assert task.ti.try_number == 1
+
+
+@pytest.mark.parametrize("code", [429, 455])
+def test_in_a_worker_that_is_not_given_back_it_is_sent_again_until_the_timeout(
+    code: int,
+    life: Callable[..., Life],
+    runway_simulator: Simulator,
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("airflow_provider_runway.operators.paying._FREE_PATIENCE", 0.0)
+    runway_simulator.add_fault("body_code", UPLOAD, code=code, count=3)
+    task = life(image_url=str(picture))
+    assert task.run() == runway_simulator.creations[0]["task_id"]
+    runway_simulator.add_fault("body_code", UPLOAD, code=code, count=None)
+    picture.write_bytes(PICTURE + b"more")
+    task.clear()
+    task.arguments["timeout"] = 0.2
+    with pytest.raises(RunwayError, match=str(code)):
+        task.run()
+    assert len(runway_simulator.creations) == 1
+
+
+def test_too_few_credits_are_still_found_before_the_submission(
+    life: Callable[..., Life], runway_simulator: Simulator, picture: Path
+) -> None:
+    with pytest.raises(RunwayCreditsError):
+        life(image_url=str(picture), min_credits=10**9).run()
+    assert runway_simulator.creations == []
 
 
 def test_an_upload_that_has_grown_old_or_is_of_another_file_is_not_used_again(

@@ -13,8 +13,9 @@ from airflow_provider_runway.exceptions import (
     RunwayCreditsError,
     RunwayValidationError,
 )
+from airflow_provider_runway.operators.runway import RunwayExtendOperator
 from airflow_provider_runway.simulator.server import Simulator
-from tests.integration.durable.life import MODES, Life, prompts
+from tests.integration.durable.life import CREATION, MODES, Life, prompts
 from tests.stores import TaskStateStore
 
 
@@ -31,7 +32,7 @@ def test_min_credits_are_looked_at_before_anything_is_sent(
     assert task.run() == runway_simulator.creations[0]["task_id"]
 
 
-@pytest.mark.parametrize("wrong", ["50", True, [1]])
+@pytest.mark.parametrize("wrong", ["50", True, [1], float("nan")])
 def test_min_credits_that_are_no_number_are_refused_by_name(
     life: Callable[..., Life], runway_simulator: Simulator, wrong: Any
 ) -> None:
@@ -43,7 +44,7 @@ def test_min_credits_that_are_no_number_are_refused_by_name(
 def test_a_rate_limit_at_the_credits_gives_the_worker_back_too(
     life: Callable[..., Life], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_runway.operators.paying._CREDITS_PATIENCE", 0.0)
+    monkeypatch.setattr("airflow_provider_runway.operators.paying._FREE_PATIENCE", 0.0)
     runway_simulator.add_fault("body_code", "/api/v1/chat/credit", code=429, count=None)
     task = life(min_credits=1, deferrable=True)
     assert task.run() is None
@@ -95,3 +96,30 @@ class TestRateLimit:
         trigger: Any = task.deferral.trigger
         ends_at: float = trigger.moment.timestamp()
         return max(0.0, ends_at - time.time())
+
+
+@pytest.mark.parametrize("code", [429, 455, 500])
+def test_a_parent_that_cannot_be_looked_up_for_now_pauses_the_submission_in_the_triggerer(
+    code: int, life: Callable[..., Life], runway_simulator: Simulator, pauses: list[float]
+) -> None:
+    parent = life().to_the_end()
+    runway_simulator.advance(600)
+    runway_simulator.add_fault("body_code", "/api/v1/", method="GET", code=code, count=None)
+    task = Life(
+        TaskStateStore(),
+        operator_class=RunwayExtendOperator,
+        parent_task_id=parent,
+        prompt="On",
+        deferrable=True,
+    )
+    assert task.run() is None
+    assert sum(pauses) < 15
+    assert task.deferral is not None
+    assert task.deferral.method_name == "submit_again"
+    assert len(runway_simulator.creations) == 1
+    runway_simulator.clear_faults()
+    assert task.go_on_after_pause()
+    assert [creation["path"] for creation in runway_simulator.creations] == [
+        CREATION,
+        "/api/v1/runway/extend",
+    ]

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_runway.compat import Asset
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
+from airflow_provider_runway.operators.runway import RunwayDownloadOperator
 from airflow_provider_runway.simulator.server import Simulator
 from tests.integration.durable.life import Killed, Life, OutletEvents
 
@@ -185,6 +186,93 @@ def test_a_path_that_cannot_be_is_refused_before_anything_is_paid_for(
     assert runway_simulator.creations == []
 
 
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ({"manifest": True}, "one.json"),
+        *(({"thumbnail": True}, f"one.{ending}") for ending in ("jpg", "png", "webp")),
+    ],
+)
+@both_modes
+def test_a_file_of_somebody_else_beside_the_video_is_refused_before_anything_is_paid_for(
+    mode: str,
+    wanted: dict[str, Any],
+    name: str,
+    life: Callable[..., Life],
+    runway_simulator: Simulator,
+    folder: Path,
+) -> None:
+    (folder / name).write_text('{"runway_task_id": "of another video"}')
+    path = f"{folder}/one.mp4"
+    with pytest.raises(RunwayValidationError, match=rf"path='.*one\.mp4'.*=True.*{name}.*a file already"):
+        life(path=path, **wanted, **MODES[mode]).run()
+    assert runway_simulator.creations == []
+    # It is in the way of nobody who does not ask for it, or who has it replaced.
+    assert life(path=f"{folder}/", **wanted).to_the_end()
+    assert life(path=path, overwrite=True, **wanted).to_the_end() == path
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_in_the_place_of_the_manifest_is_refused_before_anything_is_paid_for(
+    overwrite: bool, life: Callable[..., Life], runway_simulator: Simulator, folder: Path
+) -> None:
+    (folder / "one.json").mkdir()
+    with pytest.raises(RunwayValidationError, match=r"manifest=True.*one\.json.*a folder"):
+        life(path=f"{folder}/one.mp4", manifest=True, overwrite=overwrite).run()
+    assert runway_simulator.creations == []
+
+
+@pytest.mark.parametrize("below", ["", "new/"])
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_paid_for(
+    below: str, life: Callable[..., Life], runway_simulator: Simulator, folder: Path
+) -> None:
+    longest = "x" * 251 + ".mp4"
+    for path in (f"{folder}/{below}x{longest}", f"{folder}/{below}{'x' * 256}/a.mp4"):
+        with pytest.raises(RunwayValidationError, match=r"path='.*at most 255 bytes"):
+            life(path=path).run()
+    # That of the manifest is one longer.
+    with pytest.raises(RunwayValidationError, match=r"path='.*at most 255 bytes"):
+        life(path=f"{folder}/{below}{longest}", manifest=True).run()
+    assert runway_simulator.creations == []
+    assert life(path=f"{folder}/{below}{longest}").to_the_end() == f"{folder}/{below}{longest}"
+
+
+@pytest.mark.parametrize("path", ["link/one.mp4", "link/new/", "link/", "file.mp4"])
+def test_a_link_that_leads_nowhere_is_refused_before_anything_is_paid_for(
+    path: str, life: Callable[..., Life], runway_simulator: Simulator, folder: Path
+) -> None:
+    (folder / "link").symlink_to(folder / "unmounted")
+    (folder / "file.mp4").symlink_to(folder / "unmounted" / "file.mp4")
+    with pytest.raises(RunwayValidationError, match="path="):
+        life(path=f"{folder}/{path}").run()
+    assert runway_simulator.creations == []
+
+
+def test_a_folder_that_is_a_file_is_refused_before_anything_is_paid_for(
+    life: Callable[..., Life], runway_simulator: Simulator, folder: Path
+) -> None:
+    (folder / "notes").write_text("no folder")
+    with pytest.raises(RunwayValidationError, match=r"path='.*/notes/': '.*/notes' is no folder"):
+        life(path=f"{folder}/notes/").run()
+    assert runway_simulator.creations == []
+
+
+@both_modes
+def test_a_path_may_be_a_path_object(mode: str, life: Callable[..., Life], folder: Path) -> None:
+    path = folder / "new" / "lighthouse.mp4"
+    assert life(path=path, **MODES[mode]).to_the_end() == str(path)
+    assert stored(folder) == [path]
+
+
+def test_that_of_a_download_may_be_one_too(runway_simulator: Simulator, context: Any, folder: Path) -> None:
+    runway_task_id = Life(None).run()
+    runway_simulator.advance(600)
+    path = folder / "lighthouse.mp4"
+    download = RunwayDownloadOperator(task_id="download", runway_task_id=runway_task_id, path=path)
+    assert download.execute(context) == str(path)
+    assert stored(folder) == [path]
+
+
 def test_the_manifest_beside_the_video_tells_what_was_asked_for(
     life: Callable[..., Life], runway_simulator: Simulator, folder: Path
 ) -> None:
@@ -212,6 +300,28 @@ def test_the_events_of_its_assets_carry_the_manifest(
     json.dumps(event.extra)
 
 
+class File:
+    """What OpenLineage's provider takes as an outlet, and Airflow has no events of."""
+
+    url = "s3://bucket/videos"
+
+
+@both_modes
+def test_an_outlet_that_is_no_asset_is_left_to_whoever_it_is_for(
+    mode: str, life: Callable[..., Life], folder: Path
+) -> None:
+    class Events(OutletEvents):
+        def __getitem__(self, outlet: Any) -> OutletEvents:
+            if isinstance(outlet, File):
+                raise TypeError("Key should be either an asset or an asset alias")
+            return self
+
+    task = life(path=f"{folder}/", outlets=[File(), Asset("s3://bucket/videos")], **MODES[mode])
+    task.more_context = {"outlet_events": (event := Events())}
+    path = Path(task.to_the_end())
+    assert event.extra["size"] == path.stat().st_size
+
+
 @both_modes
 def test_a_generation_that_fails_stores_nothing_and_says_why(
     mode: str, life: Callable[..., Life], runway_simulator: Simulator, folder: Path
@@ -223,7 +333,6 @@ def test_a_generation_that_fails_stores_nothing_and_says_why(
     assert task.ti.xcoms["runway_error"] == {
         "kind": type(caught.value).__name__,
         "text": str(caught.value),
-        "unknown": False,
     }
 
 

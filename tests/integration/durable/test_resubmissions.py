@@ -158,6 +158,29 @@ def test_without_a_store_tries_are_counted(mode: str, durable: bool, runway_simu
         task.clear()
 
 
+@pytest.mark.parametrize("mode", WAITING)
+@pytest.mark.parametrize(("lowered_to", "most"), [(0, 2), (1, 2), (3, 2), (4, 3)])
+def test_without_a_store_a_deploy_that_lowers_the_retries_does_not_lift_the_bound(
+    mode: str, lowered_to: int, most: int, runway_simulator: Simulator
+) -> None:
+    runway_simulator.add_fault("upstream_failure", CREATION, count=None)
+    task = Life(None, retries=5, durable=False, **MODES[mode])
+    task.arguments["retries"] = lowered_to
+    assert isinstance(try_until_it_is_final(task), RunwayResubmissionsError)
+    assert len(runway_simulator.creations) == most
+
+
+@pytest.mark.parametrize("mode", WAITING)
+def test_without_a_store_a_deploy_that_raises_the_retries_does_not_lower_it(
+    mode: str, runway_simulator: Simulator
+) -> None:
+    runway_simulator.add_fault("upstream_failure", CREATION, count=None)
+    task = Life(None, retries=2, durable=False, **MODES[mode])
+    task.arguments["retries"] = 7
+    assert isinstance(try_until_it_is_final(task), RunwayResubmissionsError)
+    assert len(runway_simulator.creations) == 2
+
+
 @pytest.mark.parametrize("wrong", [-1, 1.5, "1", True, None])
 def test_another_number_of_resubmissions_is_refused_by_name(
     life: Callable[..., Life], runway_simulator: Simulator, wrong: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwayServerError,
     RunwayTimeoutError,
+    RunwayValidationError,
 )
 from airflow_provider_runway.hooks.runway import RunwayHook
 from airflow_provider_runway.simulator.server import Simulator
-from tests.integration.durable.life import CREATION, MODES, Life
+from tests.integration.durable.life import CREATION, MODES, Killed, Life
 from tests.stores import TaskStateStore, down
 
 
@@ -57,6 +59,49 @@ def test_a_wait_that_has_timed_out_goes_on_for_the_same_video_in_a_retry(
     runway_simulator.force_task(runway_simulator.creations[0]["task_id"], "success")
     assert task.run() == runway_simulator.creations[0]["task_id"]
     assert len(runway_simulator.creations) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "timeout",
+    [None, 0, -1, "600", True, float("nan"), float("inf"), timedelta(0), timedelta.max, 1e12, 367 * 86400.0],
+)
+def test_a_timeout_that_cannot_be_is_refused_by_name_before_anything_is_sent(
+    mode: str, timeout: Any, life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(timeout=timeout, **MODES[mode])
+    with pytest.raises(RunwayValidationError, match="timeout="):
+        task.run()
+    assert runway_simulator.stats()["requests"] == []
+
+
+@pytest.mark.parametrize("timeout", [timedelta(days=365), 30 * 86400])
+def test_a_long_timeout_is_no_trouble(
+    timeout: Any, life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    task = life(timeout=timeout, **MODES["wait deferred"])
+    assert task.run() is None
+    runway_simulator.advance(600)
+    assert task.resume() == runway_simulator.creations[0]["task_id"]
+
+
+def test_taking_up_what_still_goes_on_is_told_without_an_error(
+    life: Callable[..., Life],
+    runway_simulator: Simulator,
+    killed_at: Callable[[str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
+    task = life(**MODES["wait deferred"])
+    killed_at("after the record")
+    with pytest.raises(Killed):
+        task.run()
+    capsys.readouterr()
+    assert task.run() is None
+    said = capsys.readouterr().out
+    assert "Taking up Runway task" in said
+    assert "no video yet" not in said
+    assert "errors.html" not in said
 
 
 def test_while_kie_ai_is_away_a_retry_waits_for_what_is_paid_instead_of_paying_again(
