@@ -56,10 +56,10 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "state_path": {
                         "description": (
-                            "Where operators note what they have submitted, so that a retry does not submit "
-                            "and pay again: a folder that is there and that all workers share, any path or "
-                            "URI for Airflow's ObjectStoragePath. Used before Airflow 3.3 only, which has a "
-                            "task state store."
+                            "Where operators record what they have submitted, so that a retry does not "
+                            "submit and pay again: an existing folder that all workers share, as a path or a "
+                            "URI for Airflow's ObjectStoragePath. From Airflow 3.3 on, which has a task "
+                            "state store, only notes from before the upgrade are read here."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
@@ -68,7 +68,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "video_tab": {
                         "description": (
-                            "Whether Airflow's UI shows the tab Video on task instances. Needs 3.1."
+                            "Whether Airflow's UI shows the tab Video on task instances. Requires Airflow "
+                            "3.1."
                         ),
                         "version_added": "0.1.0",
                         "type": "boolean",
@@ -76,7 +77,9 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "True",
                     },
                     "gallery_tab": {
-                        "description": "Whether Airflow's UI shows the tab Videos on runs. Needs 3.1.",
+                        "description": (
+                            "Whether Airflow's UI shows the tab Videos on DAG runs. Requires Airflow 3.1."
+                        ),
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": None,
@@ -84,9 +87,10 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "callback_asset": {
                         "description": (
-                            "The name or the URI of an asset: each callback of kie.ai is an event of it, so "
-                            "that DAGs which are scheduled by it start when a video has ended. Its `extra` "
-                            "has the Runway task ID, and the DAG, run and task that submitted. Needs 3.1."
+                            "The name or the URI of an asset. Each callback from kie.ai becomes an event of "
+                            "it, so that DAGs scheduled on it start when a video has ended. Its `extra` has "
+                            "the Runway task ID, and the DAG, run and task that submitted. Requires Airflow "
+                            "3.1."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
@@ -95,10 +99,11 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "video_roots": {
                         "description": (
-                            "From where the API server plays stored videos in these tabs: folders, or URIs "
-                            "for Airflow's ObjectStoragePath, that it can read, separated by commas. Who "
-                            "writes DAGs can show any MP4 below them, so name those for videos alone. Empty: "
-                            "no stored file is served, and videos are played from kie.ai while it has them."
+                            "Where the API server may play stored videos from in these tabs: folders, or "
+                            "URIs for Airflow's ObjectStoragePath, that it can read, separated by commas. "
+                            "DAG authors can show any MP4 below them, so name only folders for videos. If "
+                            "empty, no stored file is served, and videos are played from kie.ai while it has "
+                            "them."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
@@ -134,46 +139,46 @@ def get_provider_info() -> dict[str, Any]:
                         },
                     },
                     "timeout": {
-                        "label": "Read time-out (seconds)",
+                        "label": "Read timeout (seconds)",
                         "description": "How long one request waits for data; empty means 30. "
-                        "Connecting has at most 10.",
+                        "Connecting may take at most 10.",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
                     "max_lookups_per_second": {
-                        "label": "Look-ups a second",
-                        "description": "At most so many status look-ups a second, for each triggerer; "
+                        "label": "Polls per second",
+                        "description": "How many polls per second to allow, for each triggerer; "
                         "empty means 500, 0 means no limit.",
                         "schema": {"type": ["number", "null"], "minimum": 0},
                     },
                     "speed": {
-                        "label": "Speed of a simulator",
-                        "description": "How many times as fast as kie.ai a simulator runs, and waits look. "
-                        "Empty means 1, the real service.",
+                        "label": "Simulator speed",
+                        "description": "How many times as fast as kie.ai a simulator runs; waits poll that "
+                        "many times as often. Empty means 1, the real service.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
                     "allow_private_hosts": {
                         "label": "Allow private hosts",
-                        "description": "Whether videos may be fetched from private addresses, beside the "
-                        "hosts named here; empty means no.",
+                        "description": "Whether videos may be downloaded from private addresses other than "
+                        "the hosts named here; empty means no.",
                         "schema": {"type": ["boolean", "null"]},
                     },
                     "callback_base_url": {
                         "label": "Callback base URL",
                         "description": "Where kie.ai reaches this Airflow's API server, such as "
-                        "https://airflow.example.com; with it, kie.ai is asked to call back when a video is "
-                        "done. Needs Airflow 3.1. Empty means no callbacks.",
+                        "https://airflow.example.com; if set, kie.ai is asked to call back when a video is "
+                        "done. Requires Airflow 3.1. Empty means no callbacks.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "webhook_hmac_key": {
                         "label": "Webhook key",
-                        "description": "The account's key with which kie.ai signs callbacks; with it, only "
-                        "signed ones count.",
+                        "description": "The account's key with which kie.ai signs callbacks; if set, only "
+                        "callbacks signed with it are accepted.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
                     "callback_wake": {
-                        "label": "Who ends a wait at a callback",
+                        "label": "What ends a wait on a callback",
                         "description": "'worker': the task is woken at once; 'trigger': it ends in the "
-                        "triggerer a second or two later, without a worker, where it can (Airflow 3.3). "
+                        "triggerer a second or two later, without a worker, if it can (Airflow 3.3). "
                         "Empty means 'worker'.",
                         "schema": {
                             "type": ["string", "null"],
@@ -183,8 +188,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "upload_host": {
                         "label": "Upload URL",
-                        "description": "Where files are uploaded to; empty means "
-                        "https://kieai.redpandaai.co, kie.ai's host for uploads.",
+                        "description": "Where files are uploaded; empty means "
+                        "https://kieai.redpandaai.co, kie.ai's upload host.",
                         "schema": {"type": ["string", "null"]},
                     },
                 },

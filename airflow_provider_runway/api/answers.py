@@ -181,7 +181,7 @@ def explain_lookup(error: RunwayError, runway_task_id: str) -> RunwayError:
     if error.runway_task_id:
         return error
     return error.explain(
-        after=f"That was a look-up of Runway task {runway_task_id}.", runway_task_id=runway_task_id
+        after=f"That was a status request for Runway task {runway_task_id}.", runway_task_id=runway_task_id
     )
 
 

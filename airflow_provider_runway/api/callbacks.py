@@ -35,7 +35,7 @@ _SUCCESS = 200
 @dataclass(frozen=True)
 class RunwayCallback:
     """
-    What a callback says, which is a reason to look and nothing more.
+    What a callback says, which is a reason to poll and nothing more.
 
     :param runway_task_id: The Runway task that it is about.
     :param model: ``runway`` or ``aleph``, as it has to be given to

@@ -75,8 +75,8 @@ class Meaning:
 
 _1010 = re.compile(r"error code: 1010")
 _USER_AGENT = (
-    "the edge before kie.ai turned the request away for its User-Agent: look what a proxy does to that "
-    "header; it says nothing of the API key"
+    "the edge in front of kie.ai refused the request for its User-Agent: check what a proxy does to that "
+    "header; it says nothing about the API key"
 )
 # Spring, which answers where no program of kie.ai does.
 _NO_PATH = re.compile(r'^\{(?=.*"timestamp")(?=.*"status")(?=.*"error")(?=.*"path")')

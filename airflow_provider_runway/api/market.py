@@ -55,7 +55,7 @@ def creation(request: RunwayRequest, callback_url: str | None = None) -> tuple[s
 
 def lookup(model: str) -> str:
     """
-    Return the path of a status look-up; the Runway task ID goes into its query as ``taskId``.
+    Return the path of a status request; the Runway task ID goes into its query as ``taskId``.
 
     :param model: ``runway`` or ``aleph``: one path serves both.
     """

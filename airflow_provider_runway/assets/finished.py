@@ -1,4 +1,4 @@
-"""Events for videos that have ended, without callbacks: a task notes an ID, a watcher looks after all.
+"""Events for videos that have ended, without callbacks: a task notes an ID, a watcher polls all of them.
 
 The list is a folder with a small file for each Runway task. A watcher's trigger is made from the DAG file, so
 what it watches must come from where a running task can write: a file of its own is written whole and at once,
@@ -74,14 +74,14 @@ def watch_task(
     timeout: float | timedelta = 3600.0,
 ) -> None:
     """
-    Let a watcher fire an event when a Runway task ends. Call it in a task, after the submission.
+    Have a watcher fire an event when a Runway task ends. Call this in a task, after the submission.
 
     :param runway_task_id: The Runway task ID.
     :param path: The folder of the watcher's :class:`RunwayFinishedTrigger`.
-    :param context: The Airflow context of the task, which the event names.
+    :param context: The Airflow context of the task, which will be named in the event.
     :param model: ``runway`` (generate, extend) or ``aleph``.
-    :param timeout: Seconds after which it is given up, which is an event too, or a ``timedelta``.
-    :raises RunwayValidationError: a value that cannot be right.
+    :param timeout: Seconds, or a ``timedelta``, after which the watcher gives up, which is an event too.
+    :raises RunwayValidationError: a value is invalid.
     """
     from airflow_provider_runway.api.answers import check_lookup
     from airflow_provider_runway.files.naming import safe_name
@@ -108,20 +108,20 @@ class RunwayFinishedTrigger(BaseEventTrigger):
     """
     Fire an event for each watched Runway task that ends: the trigger of an ``AssetWatcher`` (Airflow 3).
 
-    All look-ups share one session, at the pace of any other wait. The event is plain data:
-    ``runway_task_id``, ``model``, ``state``, ``video_url``, ``error`` (a text, ``None`` for success), and
+    All polls share one session, on the same schedule as any other wait. The event is plain data:
+    ``runway_task_id``, ``model``, ``state``, ``video_url``, ``error`` (a string, ``None`` for success), and
     ``dag_id``, ``run_id``, ``task_id``, ``map_index`` of the task that called :func:`watch_task`.
 
-    A file is removed once its event has been handed on, and whoever removes it before calls the watch off. So
-    an ID fires once, however often the triggerer restarts; where it stops in the few seconds between the two,
-    the event comes again: what starts by it should not mind. Events are 3 seconds apart, since Airflow can
-    leave what comes sooner after another to the next run of a DAG.
+    A file is removed once its event has been handed on; removing it earlier cancels the watch. So each ID
+    fires once, however often the triggerer restarts. Only if it stops in the few seconds between the two is
+    the event sent again, so the DAG that it starts should be idempotent. Events are 3 seconds apart, since
+    Airflow can leave events that arrive sooner to the next run of the DAG.
 
-    :param path: The folder of :func:`watch_task`, of this trigger alone, which the workers and the triggerer
-        share: a local path or a URI for Airflow's ``ObjectStoragePath``.
+    :param path: The folder of :func:`watch_task`, for this trigger only, shared by the workers and the
+        triggerer: a local path or a URI for Airflow's ``ObjectStoragePath``.
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`.
-    :param poll_interval: Seconds between two looks at a task, at least 1; ``None`` adapts to its kind.
-    :param scan_interval: Seconds between two looks for new files, at least 1.
+    :param poll_interval: Seconds between two polls of a task, at least 1; ``None`` adapts to its kind.
+    :param scan_interval: Seconds between two checks for new files, at least 1.
     """
 
     def __init__(

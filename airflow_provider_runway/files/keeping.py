@@ -45,7 +45,7 @@ class Kept:
     :param path: Where it is: a local path or a URI, with the file's name.
     :param size: Its size in bytes.
     :param sha256: Its SHA-256, in hexadecimal digits.
-    :param manifest: Its story: what was asked for, IDs, times, credits, size and SHA-256.
+    :param manifest: Its manifest: what was requested, IDs, times, credits, size and SHA-256.
     """
 
     path: str

@@ -1,6 +1,6 @@
 """Receives kie.ai's callbacks on the API server. Whoever calls is nobody known, so nothing is believed.
 
-A callback never carries a result here: it means "look now, at this ID", to the one submission that its
+A callback never carries a result here: it means "poll this ID now", to the one submission that its
 address belongs to.
 """
 

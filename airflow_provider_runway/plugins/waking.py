@@ -1,7 +1,7 @@
 """Keeps an arrival for the task that submitted, and wakes who waits for it: all that is internal to Airflow.
 
 Airflow has no public way to resume a deferred task, nor to leave a task something from the API server. What
-is used here is there from 3.1 to 3.3; where something of it is missing, nobody is woken, and waits look as
+is used here is there from 3.1 to 3.3; where something of it is missing, nobody is woken, and waits poll as
 they would without callbacks.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What a woken task is told: to look.
+#: What a woken task is told: to poll.
 EVENT = {"status": "callback"}
 
 _TRIGGERS = (
@@ -251,7 +251,7 @@ def _wake(session: Session, ti: Any, runway_task_id: str, upstream: str | None =
     if not (waits_for_it and is_settled):
         return
     if handle_event_submit is None:
-        log.warning("This Airflow cannot wake a deferred task, so it looks by itself.")
+        log.warning("This Airflow cannot wake a deferred task, so the trigger polls by itself.")
         return
     from airflow.triggers.base import TriggerEvent
 

@@ -39,24 +39,24 @@ class RunwayTaskSensor(BaseSensorOperator):
     """
     Wait until a Runway task has its video.
 
-    Returns the video URL; ``video_url``, ``image_url``, ``video_id`` and (where known) ``credits_consumed``
-    are XComs too. A look-up that fails does not fail the sensor: it goes on until ``timeout``, except where
-    the API key is rejected or kie.ai knows no such task.
+    Returns the video URL and pushes the XComs ``video_url``, ``image_url``, ``video_id`` and (where known)
+    ``credits_consumed``. A failed poll does not fail the sensor: it continues until ``timeout``, unless the
+    API key is rejected or kie.ai does not know the task.
 
-    :param runway_task_id: The Runway task ID, as the operators return it. (templated)
+    :param runway_task_id: The Runway task ID that an operator returned. (templated)
     :param model: ``runway`` (generate, extend) or ``aleph``. (templated)
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
-    :param deferrable: Wait in the triggerer, without a worker. From Airflow 3.3 on, a sensor ends there too,
-        and an unmapped one starts there and needs no worker process at all, unless it has ``outlets`` or
-        other things that only a worker does; the default is ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two looks, or a ``timedelta`` (less than a second counts as one);
+    :param deferrable: Wait in the triggerer, without a worker slot. From Airflow 3.3 on, the sensor also ends
+        there, and an unmapped one starts there and needs no worker process at all, unless it has ``outlets``
+        or uses something else that only a worker does. The default is ``[operators] default_deferrable``.
+    :param poke_interval: Seconds between two polls, or a ``timedelta`` (less than a second counts as one);
         ``None`` adapts to the kind of task.
-    :param timeout: Seconds from the start of the wait to the video, or a ``timedelta``. As with every sensor,
-        running into it is not retried, and ``soft_fail`` makes it a skip.
-    :raises RunwaySensorTimeoutError: the deadline has passed; the generation goes on and is charged.
-    :raises RunwayTaskFailedError: the generation has failed; its subclasses say why.
-    :raises RunwayTaskNotFoundError: nobody knows the ID, 90 seconds after it was first asked for.
-    :raises RunwayVideoExpiredError: it succeeded, but the video is deleted or was never named.
+    :param timeout: Seconds from the start of the wait until the video is ready, or a ``timedelta``. As with
+        every sensor, a timeout is not retried, and ``soft_fail`` turns it into a skip.
+    :raises RunwaySensorTimeoutError: the deadline has passed; the generation continues and is charged.
+    :raises RunwayTaskFailedError: the generation has failed; the subclasses say why.
+    :raises RunwayTaskNotFoundError: kie.ai still does not know the ID 90 seconds after the first poll.
+    :raises RunwayVideoExpiredError: it succeeded, but the video is deleted or never got a URL.
     :raises RunwayAuthenticationError: the API key is rejected.
     """
 
@@ -140,7 +140,7 @@ class RunwayTaskSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
-        Look once.
+        Poll once.
 
         :param context: The Airflow context.
         :raises RunwayError: there will be no video; the class says why.
@@ -184,7 +184,7 @@ class RunwayTaskSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
         """
-        Take the trigger's event, or look because kie.ai has called.
+        Take the trigger's event, or poll because kie.ai has called.
 
         :param context: The Airflow context.
         :param event: The payload of the trigger's event.
@@ -197,13 +197,13 @@ class RunwayTaskSensor(BaseSensorOperator):
 
         end = WaitEnd.from_event(event)
         if isinstance(end.error, RunwayTimeoutError):
-            # The trigger's own last look may have failed, or have had no turn.
+            # The trigger's own last poll may have failed, or have had no turn.
             task = deferral.last_look(self, self.runway_conn_id, self.runway_task_id, self.model)
             end = end if task is None else WaitEnd(task=task)
         return self._finish(context, end)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
+        """Go on after the deferral; where its trigger failed or vanished, poll once more before giving up."""
         with results.reporting(context):
             try:
                 return self._resume(next_method, next_kwargs, context)

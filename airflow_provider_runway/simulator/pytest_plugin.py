@@ -31,7 +31,7 @@ def runway_simulator(
     """A simulator of the test's own, with the connection ``runway_default`` leading to it.
 
     Its tasks end in a fraction of a second, and every result is one tiny clip, unless
-    ``runway_simulator_settings`` says otherwise. Waits without an interval of their own look as much more
+    ``runway_simulator_settings`` says otherwise. Waits without an interval of their own poll as much more
     often as its tasks are faster, and what they learn of durations is forgotten after the test.
     """
     from airflow_provider_runway.simulator.server import Simulator

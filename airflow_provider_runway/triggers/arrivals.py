@@ -63,7 +63,7 @@ def _kept(value: Any) -> dict[str, Any]:
 
 def arrival_for(context: Context, store: Any, recipient: str) -> str | None:
     """
-    Return the Runway task ID that arrived for a submission. Never raises: without it, the task is looked up.
+    Return the Runway task ID that arrived for a submission. Never raises: without it, the task is polled.
 
     :param context: The Airflow context of the task that submitted.
     :param store: Where its record is kept, ``None`` for nowhere.

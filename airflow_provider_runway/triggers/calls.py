@@ -1,4 +1,4 @@
-"""A wait while kie.ai is expected to call: looks are a safety net, unless no calls arrive."""
+"""A wait while kie.ai is expected to call: polls are a safety net, unless no calls arrive."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from airflow_provider_runway.triggers import arrivals
 from airflow_provider_runway.triggers.board import Board
 from airflow_provider_runway.waiting.ending import RESUME_GUARD
 
-#: Seconds between two looks once a video should long be done.
+#: Seconds between two polls once a video should long be done.
 SAFETY_INTERVAL = 180.0
 
-#: How many calls in a row may be missing before a connection's waits look as they would without.
+#: How many calls in a row may be missing before a connection's waits poll as they would without.
 _MOST_MISSED = 3
 
 #: Seconds that Airflow takes at most to note a deferral, in all but the worst cases.
@@ -35,7 +35,7 @@ class Calls:
     :param runway_task_id: The Runway task ID.
     :param may_wake_from: From when on a call wakes the task by itself, in epoch seconds.
     :param long_done_at: When the video should long be done, in epoch seconds.
-    :param every: Seconds between two looks after that.
+    :param every: Seconds between two polls after that.
     :param end_time: The wait's deadline, in epoch seconds.
     :param board: Where arrivals are posted, where no call wakes the task.
     """
@@ -79,7 +79,7 @@ class Calls:
 
     async def found_without(self, log: Any) -> None:
         """
-        Note that a look has found the end.
+        Note that a poll has found the end.
 
         :param log: Where to say once that calls do not arrive.
         """
@@ -91,8 +91,8 @@ class Calls:
         missed = _MISSED[self.conn_id] = _MISSED.get(self.conn_id, 0) + 1
         if missed == _MOST_MISSED:
             log.warning(
-                "%d callbacks in a row of connection %r did not arrive, so its waits look as they would "
-                "without. Can kie.ai reach the callback_base_url?",
+                "%d callbacks in a row did not arrive for connection %r, so its waits poll as they would "
+                "without callbacks. Can kie.ai reach the callback_base_url?",
                 missed,
                 self.conn_id,
             )

@@ -55,7 +55,7 @@ def trigger_args(
     :param runway_task_id: The Runway task ID, a template, or an XCom of a task upstream.
     :param model: ``runway`` or ``aleph``.
     :param runway_conn_id: The connection's ID.
-    :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts.
+    :param poll_interval: Seconds between two polls, at least 1; ``None`` adapts.
     """
     needs_worker = (
         sensor.inlets

@@ -32,38 +32,38 @@ from airflow_provider_runway.waiting.ending import (
 from airflow_provider_runway.waiting.poller import Poller
 from airflow_provider_runway.waiting.schedule import long_done
 
-#: Seconds after the deadline that the last look may take; Airflow ends the deferral a little later.
+#: Seconds after the deadline that the last poll may take; Airflow ends the deferral a little later.
 _LAST_LOOK = 30.0
 
 
 class RunwayTaskTrigger(BaseTrigger):
     """
-    Wait until a Runway task has its video, or surely will not have one.
+    Wait until a Runway task has its video, or certainly will not get one.
 
-    A look-up that fails is repeated until the deadline, except where the API key is rejected or kie.ai knows
-    no such task. Where ``returns`` is given, a video that is there ends the Airflow task here, with its
-    XComs. All else is one event for a worker, which knows about retries, skips and callbacks: the plain data
-    of a :class:`~airflow_provider_runway.waiting.ending.WaitEnd`.
+    A failed poll is repeated until the deadline, unless the API key is rejected or kie.ai does not know the
+    task. If ``returns`` is given, the trigger ends the Airflow task itself when the video is ready, with its
+    XComs. Any other outcome is one event for a worker, which handles retries, skips and callbacks: the plain
+    data of a :class:`~airflow_provider_runway.waiting.ending.WaitEnd`.
 
-    :param runway_task_id: The Runway task ID; ``None`` where it is the result of a task upstream.
+    :param runway_task_id: The Runway task ID; ``None`` if it is the result of an upstream task.
     :param runway_conn_id: The connection's ID.
     :param model: ``runway`` (generate, extend) or ``aleph``.
-    :param poll_interval: Seconds between two looks, at least 1; ``None`` adapts to the kind of task.
-    :param end_time: The deadline in epoch seconds; ``None`` means an hour after ``started_at``. Wall-clock,
-        because the trigger may go on in another process.
+    :param poll_interval: Seconds between two polls, at least 1; ``None`` adapts to the kind of task.
+    :param end_time: The deadline in epoch seconds; ``None`` means an hour after ``started_at``. Wall-clock
+        time, because the trigger may continue in another process.
     :param started_at: When the Runway task was submitted or the wait began, in epoch seconds; ``None`` means
         now.
-    :param kind: The request's ``kind``, where ``started_at`` is when it was submitted: then there is no look
-        before the video can be ready.
+    :param kind: The request's ``kind``, if ``started_at`` is the time of the submission: then there is no
+        poll before the video can be ready.
     :param returns: Which field of the Runway task is the Airflow task's ``return_value``: ``task_id`` or
         ``video_url``. ``None`` leaves the end to a worker.
-    :param deferred_at: When the worker was given back, in epoch seconds; ``None`` where nobody noted it.
-    :param timeout: The Airflow task's ``timeout`` in seconds, where it starts in the triggerer; it replaces
+    :param deferred_at: When the task was deferred, in epoch seconds; ``None`` if that was not noted.
+    :param timeout: The Airflow task's ``timeout`` in seconds, if it starts in the triggerer; it replaces
         ``started_at`` and ``end_time``.
-    :param upstream: Where the ID is a result: the ``task_id`` and the ``key`` of that XCom.
-    :param recipient: The name of the address at which kie.ai is to call back, if it was given one: then it is
-        rarely looked, in case that it does not call.
-    :param was_seen: Whether kie.ai has said before that it has the Runway task.
+    :param upstream: If the ID is a result: the ``task_id`` and the ``key`` of that XCom.
+    :param recipient: The name of the URL at which kie.ai is to call back, if it was given one: the trigger
+        then polls only rarely, in case kie.ai does not call.
+    :param was_seen: Whether kie.ai has already confirmed that it has the Runway task.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class RunwayTaskTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the wait ends, and fire the one event that says how."""
+        """Poll until the wait ends, and fire the one event that says how."""
         try:
             if self.timeout is not None:
                 await self._start(self.timeout)
@@ -147,7 +147,7 @@ class RunwayTaskTrigger(BaseTrigger):
         self.log.warning(cannot_be_cancelled(self.runway_task_id, was_seen=self.was_seen))
 
     async def wait(self) -> WaitEnd:
-        """Look until the wait ends, and return how."""
+        """Poll until the wait ends, and return how."""
         try:
             check_lookup(self.runway_task_id, self.model)
         except RunwayError as error:
@@ -206,7 +206,7 @@ class RunwayTaskTrigger(BaseTrigger):
             await self._pause(poller)
             left = max(0.0, self.end_time - time.time())
             try:
-                # A rate limit that holds all look-ups back must not move the deadline.
+                # A rate limit that holds all polls back must not move the deadline.
                 task = await session.look_up(
                     self.runway_task_id, self.model, patience=left + _LAST_LOOK, last=last
                 )
@@ -251,7 +251,7 @@ class RunwayTaskTrigger(BaseTrigger):
         for key in (*SENSOR_KEYS, *([arrivals.KEY] if is_new else [])):
             await asyncio.to_thread(XCom.delete, key=key, **_owner(ti))
         if self.upstream:
-            # Without a map index, the look-up would wait for an answer that does not come.
+            # Without a map index, the call would wait for an answer that does not come.
             of = {**_owner(ti), "task_id": self.upstream["task_id"], "map_index": -1}
             self.runway_task_id = await XCom.aget_one(key=self.upstream["key"], **of)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow_provider_runway.exceptions import RunwayValidationError
 
-#: Seconds between two looks at least, whatever interval is chosen.
+#: Seconds between two polls at least, whatever interval is chosen.
 SHORTEST_INTERVAL = 1.0
 
 

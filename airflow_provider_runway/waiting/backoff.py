@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-#: Longest pause in seconds after a failed look-up, unless the server asks for a longer one.
+#: Longest pause in seconds after a failed poll, unless the server asks for a longer one.
 LONGEST_BACKOFF = 60.0
 
 

@@ -70,7 +70,7 @@ def goes_on(runway_task_id: str, *, was_seen: bool) -> str:
     Return what to tell of a task that nobody waits for any longer.
 
     :param runway_task_id: The Runway task ID.
-    :param was_seen: Whether kie.ai has ever said that it has this task: at the submission or at a look-up.
+    :param was_seen: Whether kie.ai has ever said that it has this task: at the submission or at a poll.
     """
     if not was_seen:
         return (

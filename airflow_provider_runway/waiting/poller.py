@@ -3,7 +3,7 @@ synchronous wait.
 
 It is handed the time and each answer, and does no I/O. A wait ends with the video, with an error that is
 about the task or the key, or at its deadline, an absolute time that survives restarts. Nothing else ends it:
-a video that is already paid for is not given up because a look-up failed.
+a video that is already paid for is not given up because a poll failed.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ GRACE = 90.0
 #: server or the secrets backend is out of reach), or one that cannot be right any more.
 CONNECTION_GRACE = 600.0
 
-#: How many pauses of the default schedule may lie between two looks that tell when a video became ready.
+#: How many pauses of the default schedule may lie between two polls that tell when a video became ready.
 _CLOSE = 2.0
 
-#: Seconds between two looks of the default schedule at least, however fast a simulator runs.
+#: Seconds between two polls of the default schedule at least, however fast a simulator runs.
 _SHORTEST_PAUSE = 0.01
 
 #: What is tolerated for a while only.
 GRACES = _UNKNOWN, _NO_CONNECTION, _NO_VIDEO = ("unknown", "no connection", "no video")
 
 #: What ends a wait at once: the task itself, the key, or what was wrong before anything was sent. Whatever
-#: else kie.ai answers to a look-up (too few credits, a feature disabled) says nothing of the task.
+#: else kie.ai answers to a poll (too few credits, a feature disabled) says nothing of the task.
 FINAL = (
     RunwayTaskFailedError,
     RunwayVideoExpiredError,
@@ -60,17 +60,17 @@ DURATIONS = Durations()
 
 class Poller:
     """
-    Decides after each answer whether to go on, and when to look next.
+    Decides after each answer whether to go on, and when to poll next.
 
     :param runway_task_id: The task waited for.
     :param model: ``runway`` or ``aleph``.
     :param end_time: The deadline in epoch seconds. Wall-clock, because the wait may go on in another process.
     :param started_at: When the task was submitted or, where that is not known, when the wait began; epoch
         seconds.
-    :param poll_interval: Seconds between two looks, at least 1, kept to exactly; ``None`` follows the kind of
+    :param poll_interval: Seconds between two polls, at least 1, kept to exactly; ``None`` follows the kind of
         task.
     :param kind: The kind of task, where the wait begins with its submission; ``None`` where it was submitted
-        before, nobody knows when: then the first look comes at once and tells.
+        before, nobody knows when: then the first poll comes at once and tells.
     :param durations: How long tasks take, and where to learn it.
     :param since: From when on each grace counts, as the attribute of that name of an earlier poller said: a
         wait may go on in another process. What is not in it counts from the first such answer, since one
@@ -120,14 +120,14 @@ class Poller:
 
     def on_task(self, task: RunwayTask, now: float) -> WaitEnd | None:
         """
-        Take the answer of a look-up; return how the wait ends, or ``None`` to go on.
+        Take the answer of a poll; return how the wait ends, or ``None`` to go on.
 
         :param task: What kie.ai said.
         :param now: The time, epoch seconds.
         """
         self.news = None
         if self.failures:
-            self.news = f"Runway task {self.runway_task_id} can be looked up again: {task.state}"
+            self.news = f"Runway task {self.runway_task_id} can be polled again: {task.state}"
         elif task.state is not self.state:
             self.news = f"Runway task {self.runway_task_id}: {task.state}"
         self.state, self.failures, self._last_error = task.state, 0, None
@@ -153,7 +153,7 @@ class Poller:
 
     def on_error(self, error: RunwayError, now: float) -> WaitEnd | None:
         """
-        Take the failure of a look-up; return how the wait ends, or ``None`` to go on.
+        Take the failure of a poll; return how the wait ends, or ``None`` to go on.
 
         :param error: Why there is no answer.
         :param now: The time, epoch seconds.
@@ -174,9 +174,7 @@ class Poller:
             return WaitEnd(error=error)
         if (type(error), error.code) not in self._told and not unknown_id:
             self._told.add((type(error), error.code))
-            self.news = (
-                f"Runway task {self.runway_task_id} cannot be looked up, still trying: {error.message}"
-            )
+            self.news = f"Runway task {self.runway_task_id} cannot be polled, still trying: {error.message}"
         self.failures += 1
         self._last_error = error
         return self._timeout(None) if now >= self.end_time else None
@@ -196,7 +194,7 @@ class Poller:
 
     def next_delay(self, now: float) -> float:
         """
-        Return the seconds until the next look, which is never after the deadline.
+        Return the seconds until the next poll, which is never after the deadline.
 
         :param now: The time, epoch seconds.
         """
@@ -206,17 +204,17 @@ class Poller:
 
     def plan(self, delay: float, now: float) -> str | None:
         """
-        Return, once a wait, when it looks next and when it gives up; ``None`` where it has been said, and
-        where the next look comes at once.
+        Return, once a wait, when it polls next and when it gives up; ``None`` where it has been said, and
+        where the next poll comes at once.
 
-        :param delay: Seconds until the next look.
+        :param delay: Seconds until the next poll.
         :param now: The time, epoch seconds.
         """
         if self._planned_aloud or delay <= 0:
             return None
         self._planned_aloud = True
         return (
-            f"Runway task {self.runway_task_id}: the next look is in {delay:.0f} s, "
+            f"Runway task {self.runway_task_id}: the next poll is in {delay:.0f} s, "
             f"at {_moment(now + delay)}; the wait gives up at {_moment(self.end_time)}"
         )
 
@@ -224,7 +222,7 @@ class Poller:
         if self.state is None and self._last_error is None:
             return self._first_delay(now)
         if self.poll_interval is not None:
-            # Counted from when this look was due, so that the time it took does not add up.
+            # Counted from when this poll was due, so that the time it took does not add up.
             due = (self._planned if self._planned is not None else now) + self.poll_interval
             pause = min(self.poll_interval, max(0.0, due - now))
         else:
@@ -250,17 +248,17 @@ class Poller:
         return max(_SHORTEST_PAUSE, seconds_to_next_look(usual, age) / self.speed)
 
     def _learn(self, task: RunwayTask, now: float) -> None:
-        """Learn how long it took, unless the look before was long ago: then nobody saw when it was ready."""
+        """Learn how long it took, unless the poll before was long ago: then nobody saw when it was ready."""
         if self._not_before is None or self._looked_at is None:
             return
         kind = self._kind or _kind_of(task)
         usual = self._durations.usual(kind, self.speed)
         age, last = ((moment - self._not_before) * self.speed for moment in (now, self._looked_at))
-        # There is no look before it can be ready, so the first one counts from then on.
+        # There is no poll before it can be ready, so the first one counts from then on.
         since = usual.earliest if last < usual.earliest <= age else last
         gap, likely = age - since, max(since, usual.earliest)
         if gap <= _CLOSE * (usual.next_look(likely) - likely):
-            # Somewhere in between; what the first look finds may have been ready before it was expected.
+            # Somewhere in between; what the first poll finds may have been ready before it was expected.
             begin = max(last, since - gap / 2)
             self._durations.record(kind, random.uniform(begin, age), self.speed)
 
@@ -286,7 +284,7 @@ class Poller:
         stood = f"was last seen {self.state}" if self.state else "was never seen"
         failed = ""
         if self._last_error:
-            failed = f" The last look-up failed: {self._last_error.message.removesuffix('.')}."
+            failed = f" The last poll failed: {self._last_error.message.removesuffix('.')}."
         further = goes_on(self.runway_task_id, was_seen=self.was_seen)
         return WaitEnd(
             task=task,

@@ -1,8 +1,8 @@
-"""How long each kind of task usually takes, and from that, when a look is worth its request.
+"""How long each kind of task usually takes, and from that, when a poll is worth its request.
 
-Looking is inspecting for an end that nobody announces. Looks and delay together cost least where looks get
+Polling is inspecting for an end that nobody announces. Polls and delay together cost least where polls get
 denser with the square root of the hazard, the chance that a task that is not ready yet gets ready now. So
-there is no look before a video can be ready, and stragglers are looked at ever less often. Where this process
+there is no poll before a video can be ready, and stragglers are polled ever less often. Where this process
 sees the ends of what is known beforehand, they move: a service that is slower today is asked later today.
 """
 
@@ -19,7 +19,7 @@ DELAY_PER_LOOK = 0.54
 _SHORT = 40.0
 #: Where a task takes longer, a second matters less: by this power of how many times as long.
 _MATTERS_LESS = 0.4
-#: Seconds between two looks at least: less is lost in what Airflow itself takes to go on.
+#: Seconds between two polls at least: less is lost in what Airflow itself takes to go on.
 _SHORTEST_PAUSE = 2.0
 #: How many recent tasks of a kind count.
 _MEMORY = 64
@@ -51,14 +51,14 @@ class Usual:
 
     def next_look(self, age: float, step: float = 1.0) -> float:
         """
-        Return the age at which a task is worth the next look.
+        Return the age at which a task is worth the next poll.
 
         :param age: For how long it has been generated without being ready, in seconds.
-        :param step: How much of a look to go on by; other than 1 for jitter.
+        :param step: How much of a poll to go on by; other than 1 for jitter.
         """
         ends, bins = self.eighths, len(self.eighths) - 1
         middle = ends[bins // 2]
-        # Density of looks: the root of hazard / scale. The hazard of an eighth grows as fewer are left.
+        # Density of polls: the root of hazard / scale. The hazard of an eighth grows as fewer are left.
         scale = 2 * DELAY_PER_LOOK * (middle / _SHORT) ** _MATTERS_LESS
         start = now = max(age, ends[0])
         left = step
@@ -170,10 +170,10 @@ def _quantile(ordered: list[float], part: float) -> float:
 
 def seconds_to_next_look(usual: Usual, generated_for: float) -> float:
     """
-    Return how long to wait before the next look at a task that was not ready just now.
+    Return how long to wait before the next poll of a task that was not ready just now.
 
     :param usual: When such tasks end.
     :param generated_for: For how many seconds at most it has been generated so far.
     """
-    # Tasks that were submitted together are not to be looked at together.
+    # Tasks that were submitted together are not to be polled together.
     return usual.next_look(generated_for, random.uniform(0.95, 1.05)) - generated_for

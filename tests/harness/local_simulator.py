@@ -59,7 +59,7 @@ class LocalSimulator:
         return {
             "conn_type": "runway",
             "host": self.url,
-            "password": "simulator",
+            "password": "any-key",
             "extra": {"upload_host": self.url},
         }
 

@@ -332,7 +332,7 @@ def test_a_wait_says_once_when_it_looks_next_and_when_it_gives_up(
     run(sensor("task-1", **arguments), context)
     # Airflow 2 says it in both places.
     told = caplog.text or "".join(capfd.readouterr())
-    assert told.count("task-1: the next look is in") == 1
+    assert told.count("task-1: the next poll is in") == 1
     assert "the wait gives up at" in told
 
 
@@ -463,12 +463,12 @@ def test_a_video_that_a_trigger_had_no_turn_to_see_is_no_time_out(
 
 
 @pytest.mark.parametrize("fault", ["upstream_failure", "moderation"])
-@pytest.mark.parametrize("seen_by", ["the first look", "the trigger"])
+@pytest.mark.parametrize("seen_by", ["the first poll", "the trigger"])
 def test_with_soft_fail_a_deferrable_sensor_skips_whoever_sees_the_failure(
     runway_simulator: Simulator, context: Any, fault: str, seen_by: str
 ) -> None:
     task_id = submit(runway_simulator, fault)
-    if seen_by == "the first look":
+    if seen_by == "the first poll":
         runway_simulator.advance(600)
     with pytest.raises(AirflowSkipException):
         run(sensor(task_id, deferrable=True, soft_fail=True), context)

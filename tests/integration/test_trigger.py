@@ -288,7 +288,7 @@ def test_a_connection_that_is_mended_is_taken_up_while_polls_fail(
     async def wait() -> WaitEnd:
         connect(**{"host": recorder.url, **wrong})
         waiting = asyncio.create_task(RunwayTaskTrigger("task-1").wait())
-        await until(lambda: any("cannot be looked up" in line for line in lines()))
+        await until(lambda: any("cannot be polled" in line for line in lines()))
         connect(host=recorder.url)
         return await asyncio.wait_for(waiting, 60)
 
@@ -461,7 +461,7 @@ def test_it_logs_a_line_at_each_change_of_state_and_none_at_each_look(
     states = iter(["wait"] * 5 + ["queueing"] * 5 + ["generating"] * 5 + ["fail"])
     recorder.answer = lambda request: envelope({"taskId": "task-1", "state": next(states)})
     run(RunwayTaskTrigger("task-1"))
-    changes = [line for line in lines() if "the next look" not in line]
+    changes = [line for line in lines() if "the next poll" not in line]
     assert [line.split()[-1] for line in changes] == ["waiting", "queueing", "generating", "failed"]
     assert all("task-1" in line and KEY not in line for line in lines())
 
@@ -473,7 +473,7 @@ def test_a_hundred_failures_in_a_row_are_one_line(
     answers = iter([envelope(None, 503, "down")] * 100 + [envelope({"taskId": "task-1", "state": "fail"})])
     recorder.answer = lambda request: next(answers)
     run(RunwayTaskTrigger("task-1"))
-    told = [line for line in lines() if "the next look" not in line]
+    told = [line for line in lines() if "the next poll" not in line]
     assert len(told) == 2
     assert "503" in told[0]
 

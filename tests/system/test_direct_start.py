@@ -32,7 +32,7 @@ def create(simulator: LocalSimulator, fault: str | None = None) -> str:
     answer = requests.post(
         f"{simulator.url}/api/v1/runway/generate",
         json={"prompt": "A paper boat", "duration": 5, "quality": "720p", "aspectRatio": "16:9"},
-        headers={"Authorization": "Bearer simulator"},
+        headers={"Authorization": "Bearer any-key"},
         timeout=30,
     )
     return str(answer.json()["data"]["taskId"])

@@ -32,7 +32,7 @@ def named(found: list[Snippet]) -> pytest.MarkDecorator:
 
 def connection_to(url: str, **extra: str) -> str:
     return json.dumps(
-        {"conn_type": "runway", "host": url, "password": "simulator", "extra": {"upload_host": url, **extra}}
+        {"conn_type": "runway", "host": url, "password": "any-key", "extra": {"upload_host": url, **extra}}
     )
 
 
@@ -56,9 +56,9 @@ class Shell:
             "AIRFLOW_CONN_RUNWAY_MARKET": connection_to(simulator_url, api="market"),
             # What those have who come from elsewhere.
             "AIRFLOW_CONN_KIE_AI": json.dumps(
-                {"conn_type": "http", "host": simulator_url, "extra": {"Authorization": "Bearer simulator"}}
+                {"conn_type": "http", "host": simulator_url, "extra": {"Authorization": "Bearer any-key"}}
             ),
-            "KIE_API_KEY": "simulator",
+            "KIE_API_KEY": "any-key",
         }
 
     def run(self, script: str, *, connected: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""When a wait looks again, and what ends it: the video, an error that is final, or the deadline."""
+"""When a wait polls again, and what ends it: the video, an error that is final, or the deadline."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_video_that_was_named_late_teaches_nothing_of_durations() -> None:
 
 def test_a_wait_says_once_when_it_looks_next_and_when_it_gives_up() -> None:
     wait = poller(runway_task_id="task-7")
-    assert wait.plan(0.0, START) is None, "the first look comes at once"
+    assert wait.plan(0.0, START) is None, "the first poll comes at once"
     plan = wait.plan(33.0, START)
     assert plan is not None
     assert "task-7" in plan
@@ -236,7 +236,7 @@ def test_failures_in_a_row_are_counted_on_in_another_process() -> None:
     assert pauses[5] > 40
     wait = poller(poll_interval=2.0, **met)
     wait.on_task(task(TaskState.GENERATING), START + 7)
-    assert wait.news == "Runway task task-1 can be looked up again: generating"
+    assert wait.news == "Runway task task-1 can be polled again: generating"
     assert wait.met()["failures"] == 0
 
 

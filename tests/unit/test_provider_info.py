@@ -170,7 +170,7 @@ def test_every_link_is_named_and_is_the_plugins() -> None:
 def test_every_option_that_the_code_reads_is_named_and_the_other_way_round() -> None:
     package = Path(airflow_provider_runway.__file__).parent
     source = "\n".join(file.read_text() for file in package.rglob("*.py") if file.stem != "get_provider_info")
-    read = set(re.findall(r"""conf\.get\w*\(\s*["']runway["'],\s*["'](\w+)""", source))
+    read = set(re.findall(r"""(?:conf\.get\w*\(\s*["']runway["'],\s*|\bhas_tab\()["'](\w+)""", source))
     assert read == set(INFO["config"]["runway"]["options"])
 
 
