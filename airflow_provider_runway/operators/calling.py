@@ -1,4 +1,4 @@
-"""Asks kie.ai to call back, and gives a lost answer back: what called names the Runway task that was made."""
+"""Asks kie.ai for a callback, and recovers a lost response: the callback names the Runway task."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from airflow_provider_runway.submissions.journal import SubmissionJournal
     from airflow_provider_runway.submissions.record import Submission
 
-#: Seconds for which kie.ai may go on to call what did not answer.
+#: Seconds for which kie.ai may retry a callback that got no response.
 _MARGIN = 60.0
 
-#: Seconds between two looks whether kie.ai has called, where a worker waits for that.
+#: Seconds between two checks for a callback, where a worker waits for it.
 _PAUSE = 5.0
 
 
@@ -42,13 +42,13 @@ def address_of(
     operator: PayingOperator, hook: RunwayHook, context: Context, digest: str
 ) -> tuple[str | None, str | None]:
     """
-    Return where kie.ai is to call for a new submission, and as what that is noted; ``None`` for not.
+    Return the callback URL of a new submission, and the name under which it is noted; ``None`` for none.
 
     :param operator: The task.
     :param hook: The hook.
     :param context: The Airflow context.
     :param digest: The digest of the request.
-    :raises RunwayValidationError: this Airflow has no address that kie.ai could call.
+    :raises RunwayValidationError: this Airflow has no URL that kie.ai could call.
     """
     chosen, settings = operator.callback_url, hook.settings
     if chosen is None and settings.callback_base_url and CAN_BE_CALLED:
@@ -58,8 +58,8 @@ def address_of(
     base_url = settings.callback_base_url or conf.get("api", "base_url", fallback="") or ""
     if not base_url.startswith(("http://", "https://")):
         raise RunwayValidationError(
-            f"callback_url='auto': [api] base_url={base_url!r} is no http or https URL; set it, or the extra "
-            f"'callback_base_url' of connection {settings.conn_id!r}. Nothing was sent."
+            f"callback_url='auto': [api] base_url={base_url!r} is not an http or https URL; set it, or "
+            f"the extra 'callback_base_url' of the connection {settings.conn_id!r}. Nothing was sent."
         )
     ti: Any = context["ti"]
     recipient = Recipient.of(UUID(str(ti.id)), digest)
@@ -78,19 +78,19 @@ def answer_given_back(
     unknown: int,
 ) -> Submission | None:
     """
-    Return a submission whose answer was lost with the Runway task that kie.ai has called about since; waits
-    for the call for as long as such a task takes. ``None`` where none came that can be believed.
+    Return a submission whose response was lost, with the Runway task that a callback has named since; wait
+    for the callback for as long as such a task takes. ``None`` if none arrived that can be trusted.
 
     :param operator: The task.
     :param hook: The hook.
     :param journal: Its record.
     :param context: The Airflow context.
     :param submission: The submission.
-    :param request: What the journal is about; where the submission was of another, the beginning of its
-        prompt tells whether a task is the one.
-    :param unknown: How many attempts nobody can know the fate of so far, this one included.
-    :raises RunwayError: the task that was named cannot be looked up.
-    :raises TaskDeferred: it waits in the triggerer, and goes on in ``answer_awaited``.
+    :param request: What the journal is about; if another request was submitted, the beginning of its prompt
+        tells whether a task is the right one.
+    :param unknown: How many attempts so far have an unknown fate, this one included.
+    :raises RunwayError: the task that was named cannot be polled.
+    :raises TaskDeferred: it waits in the triggerer, and continues in ``answer_awaited``.
     """
     if submission.recipient is None:
         return None
@@ -98,7 +98,7 @@ def answer_given_back(
     until = _call_expected_until(submission, request, hook)
     foreign: str | None = None
     while True:
-        # An earlier try that was given up may have had its answer after all.
+        # An earlier try that was given up may have got its response after all.
         answered = journal.answered(submission)
         if answered is not None:
             return answered
@@ -109,22 +109,22 @@ def answer_given_back(
                 task = hook.get_task(named, model=operator.model)
                 if _is_answer(task, submission, request.prompt if is_known else None):
                     operator.log.info(
-                        "kie.ai called: the submission without an answer is Runway task %s", named
+                        "kie.ai called back: the submission without a response is Runway task %s", named
                     )
                     if is_known:
                         results.count_submission(request)
                     return journal.accepted(submission, named)
                 operator.log.warning(
-                    "A call named Runway task %s, which is one of another prompt, so it is not believed.",
+                    "A callback named Runway task %s, which has a different prompt, so it is ignored.",
                     named,
                 )
                 foreign = named
             except RunwayAuthenticationError:
                 raise
             except RunwayError as trouble:
-                operator.log.warning("kie.ai called about Runway task %s, but: %s", named, trouble)
+                operator.log.warning("kie.ai called back about Runway task %s, but: %s", named, trouble)
                 if isinstance(trouble, RunwayTaskNotFoundError | RunwayRequestError):
-                    # At first, kie.ai may not know a new one.
+                    # kie.ai may not know a new one at first.
                     is_new = time.time() < submission.submitted_at + GRACE / hook.settings.speed
                     foreign = None if is_new else named
                 else:
@@ -134,13 +134,13 @@ def answer_given_back(
                 raise _unseen(error, named, journal)
             return None
         if operator.deferrable:
-            operator.log.info("Waiting for kie.ai to call, which names the Runway task if there is one.")
+            operator.log.info("Waiting for kie.ai's callback, which names the Runway task if there is one.")
             left = {
                 "submission": asdict(submission),
                 "unknown": unknown,
                 "request": request_to_dict(request) if is_known else None,
             }
-            # Where the trigger fails, Airflow forgets what the task was to go on with.
+            # If the trigger fails, Airflow forgets with what the task was to continue.
             context["ti"].xcom_push(key=results.UNANSWERED_KEY, value=left)
             deferral.await_answer(
                 operator, recipient=submission.recipient, until=until, foreign=foreign, **left
@@ -153,19 +153,19 @@ def _call_expected_until(submission: Submission, request: RunwayRequest, hook: R
 
 
 def _is_answer(task: RunwayTask, submission: Submission, prompt: str | None) -> bool:
-    """Whether kie.ai itself says that a task is one of the prompt that was sent, as far as that is known."""
+    """Whether kie.ai itself says that a task has the prompt that was sent, as far as that is known."""
     said = task.prompt or ""
     return submission.has_prompt(said) if prompt is None else said.strip() == prompt.strip()
 
 
 def _unseen(error: RunwayError, named: str | None, journal: SubmissionJournal) -> RunwayError:
-    """Return the error for a task that kie.ai has called about, and that cannot be looked up to the last."""
+    """Return the error for a task that a callback has named, and that could not be polled to the end."""
     if journal.store is not None:
         # A retry asks again.
         return error
     return RunwaySubmissionUnknownError(
-        f"The answer to the submission was lost, and kie.ai called about Runway task {named}, which cannot "
-        f"be looked up ({error}). It may be this one, which is charged: give its ID to a RunwayTaskSensor or "
-        "a RunwayDownloadOperator.",
+        f"The response to the submission was lost, and kie.ai called back about Runway task {named}, which "
+        f"cannot be polled ({error}). It may be the one that was submitted, and is charged: give its ID to a "
+        "RunwayTaskSensor or a RunwayDownloadOperator.",
         runway_task_id=named,
     )

@@ -1,4 +1,4 @@
-"""Keeps a video: stores it before kie.ai deletes it."""
+"""Stores a video before kie.ai deletes it."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
 class RunwayDownloadOperator(KeepingOperator):
     """
-    Store a video before kie.ai deletes it (after 14 days), streamed to any storage that Airflow knows.
+    Stream a video to any storage that Airflow supports, before kie.ai deletes it (after 14 days).
 
-    The file gets its name only once it is complete. Returns the path or URI written, which is the XCom
-    ``path`` too, beside ``size`` (in bytes) and ``sha256``.
+    The file gets its name only once it is complete. Returns its path or URI, which is also the XCom ``path``;
+    ``size`` (in bytes) and ``sha256`` are further XComs.
 
-    :param path: Where to: a local path or a URI like ``s3://connection@bucket/key.mp4``, or such a path
-        object; one that ends with ``/`` is a folder, in which the file is named after the Runway task.
+    :param path: The destination: a local path or a URI like ``s3://connection@bucket/key.mp4``, or such a
+        path object; one that ends with ``/`` is a folder, in which the file is named after the Runway task.
         (templated)
-    :param runway_task_id: The Runway task ID; give this or ``video_url``. Preferred: a URL that was refused
-        is replaced by a fresh one. (templated)
+    :param runway_task_id: The Runway task ID; pass this or ``video_url``. Preferred, because a URL that was
+        refused is replaced by a fresh one. (templated)
     :param video_url: The URL of the video. (templated)
     :param model: ``runway`` (generate, extend) or ``aleph``; used with ``runway_task_id``. (templated)
-    :param overwrite: Replace a file that is at ``path`` already. Without it, the same video counts as stored,
-        and another file is an error.
-    :param manifest: Store the story of the video beside it, too: what is known of the request, the IDs,
-        times, credits, size and SHA-256, as a JSON file.
-    :param thumbnail: Store its first picture beside it, too; used with ``runway_task_id``.
-    :param runway_conn_id: The :ref:`connection <howto/connection:runway>`; its key is not sent to where the
-        video is stored. (templated)
-    :raises RunwayValidationError: a value breaks a rule; another file is there; or the video is on a private
+    :param overwrite: Replace an existing file at ``path``. Without it, the same video counts as stored, and
+        any other file is an error.
+    :param manifest: Also store a manifest next to the video: what is known of the request, the IDs, times,
+        credits, size and SHA-256, as a JSON file.
+    :param thumbnail: Also store its first picture next to it; used with ``runway_task_id``.
+    :param runway_conn_id: The :ref:`connection <howto/connection:runway>`; its key is not sent to the host of
+        the video. (templated)
+    :raises RunwayValidationError: a value breaks a rule; another file is there; or the video is at a private
         address that the connection does not allow.
     :raises RunwayTaskFailedError: the generation has failed.
-    :raises RunwayVideoExpiredError: there is no such video (any more).
-    :raises RunwayStorageError: the storage did not take it.
-    :raises RunwayError: it is not ready yet, or cannot be had now.
+    :raises RunwayVideoExpiredError: there is no such video, or no longer.
+    :raises RunwayStorageError: the storage did not accept it.
+    :raises RunwayError: it is not ready yet, or not available now.
     """
 
     template_fields: Sequence[str] = ("path", "runway_task_id", "video_url", "model", "runway_conn_id")
@@ -73,7 +73,7 @@ class RunwayDownloadOperator(KeepingOperator):
         self.runway_conn_id = runway_conn_id
 
     def execute(self, context: Context) -> str:
-        """Download, and return the path or URI written."""
+        """Download the video, and return the path or URI of the file."""
         from airflow_provider_runway.files.naming import check_path
         from airflow_provider_runway.hooks.runway import RunwayHook
 

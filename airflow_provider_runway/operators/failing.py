@@ -1,4 +1,4 @@
-"""What a failure says of what is paid for, and where it is final: no retry may pay for another one."""
+"""What a failure says about what is paid for, and when it is final: no retry may pay for another one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @contextmanager
 def bounded(operator: PayingOperator, context: Context) -> Iterator[None]:
     """
-    Let a generation that failed be the task's end where no retry may pay for another one.
+    Make a failed generation final if no retry may pay for another one.
 
     :param operator: The task.
     :param context: The Airflow context.
@@ -36,7 +36,7 @@ def bounded(operator: PayingOperator, context: Context) -> Iterator[None]:
         if isinstance(error, AirflowFailException):
             raise
         ti: Any = context["ti"]
-        # Of a failure that answers the submission itself, without an ID, no submission is kept.
+        # A failure in response to the submission itself has no ID, and no submission is noted.
         store = operator.notes(context) if error.runway_task_id else None
         if store is not None and error.runway_task_id:
             try:
@@ -59,16 +59,16 @@ def bounded(operator: PayingOperator, context: Context) -> Iterator[None]:
             error_message=error.error_message,
             runway_task_id=error.runway_task_id,
         ).explain(
-            after=f"It is not submitted anew: resubmissions={operator.resubmissions}, and this was "
-            f"{'try' if store is None else 'submission'} {count + 1} since the task began or a person "
-            "cleared it. To pay for another generation, clear it."
+            after=f"It is not submitted again: resubmissions={operator.resubmissions}, and this was "
+            f"{'try' if store is None else 'submission'} {count + 1} since the task started or was last "
+            "cleared. To pay for another generation, clear it."
         ) from error
 
 
 @contextmanager
 def naming_paid(operator: PayingOperator, context: Context) -> Iterator[None]:
     """
-    Let an error about a value say what the task has submitted all the same, in this try or an earlier one.
+    Add to an error about a value what the task has nevertheless submitted, in this try or an earlier one.
 
     :param operator: The task.
     :param context: The Airflow context.
@@ -97,13 +97,13 @@ def naming_paid(operator: PayingOperator, context: Context) -> Iterator[None]:
 
 def charged(error: RunwayValidationError, runway_task_id: str) -> RunwayError:
     """
-    Let an error about a value name the Runway task that is paid for; return the same error.
+    Add to an error about a value the Runway task that is paid for; return the same error.
 
     :param error: The error.
     :param runway_task_id: The Runway task ID.
     """
     return _of_this_alone(error).explain(
-        after=f"Runway task {runway_task_id} was submitted before, and is charged. To have its video, give "
+        after=f"Runway task {runway_task_id} was submitted before, and is charged. To get its video, give "
         "this ID to a RunwayTaskSensor or a RunwayDownloadOperator.",
         runway_task_id=runway_task_id,
     )

@@ -34,7 +34,7 @@ _PATH = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://.")
 
 def url_or_stand_in(field: str, value: Any) -> Any:
     """
-    Return what a request takes for an input: a URL as it is, and for a file of one's own a stand-in.
+    Return what a request takes for an input: a URL as it is, a stand-in for a file.
 
     :param field: The name of the request's field.
     :param value: A public URL; or a file: a local path, or a URI for ``ObjectStoragePath``.
@@ -50,7 +50,7 @@ def url_or_stand_in(field: str, value: Any) -> Any:
         return value
     if not _PATH.match(value):
         raise RunwayValidationError(
-            f"{field}={value!r}: must be a public http or https URL; or a file: an absolute path, or a URI "
+            f"{field}={value!r}: must be a public http or https URL, or a file: an absolute path, or a URI "
             "such as s3://connection@bucket/fox.jpg."
         )
     return _STAND_IN + quote(value, safe="/")
@@ -58,7 +58,7 @@ def url_or_stand_in(field: str, value: Any) -> Any:
 
 def described(description: dict[str, Any]) -> dict[str, Any]:
     """
-    Return what was asked for with the files' own paths in it.
+    Return what was requested, with the files' own paths in it.
 
     :param description: What :func:`~airflow_provider_runway.triggers.results.description_of` returned.
     """
@@ -67,8 +67,8 @@ def described(description: dict[str, Any]) -> dict[str, Any]:
 
 def uploaded(request: Request, hook: RunwayHook, journal: SubmissionJournal) -> Request:
     """
-    Upload the files that a request is about, and return the request as it is to be sent. An upload of an
-    earlier try is used again while it lives.
+    Upload the files that a request refers to, and return the request as it is to be sent. An upload of an
+    earlier try is reused while it is valid.
 
     :param request: With stand-ins for files.
     :param hook: The hook.
@@ -93,7 +93,7 @@ def uploaded(request: Request, hook: RunwayHook, journal: SubmissionJournal) -> 
             log.info("Uploaded %s=%r", field, path)
             journal.note_upload(version, url)
         else:
-            log.info("%s=%r was uploaded before", field, path)
+            log.info("Reusing the earlier upload of %s=%r", field, path)
         urls[field] = url
     return replace(request, **cast("Any", urls)) if urls else request
 

@@ -1,4 +1,4 @@
-"""What is to be known of an operator that pays: its arguments, their rules, and where it keeps its notes."""
+"""The base of operators that pay: their arguments, the rules for them, and where they keep their notes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_runway.compat import Context
     from airflow_provider_runway.submissions.stores import StateStore
 
-#: The ``callback_url`` that asks for an address of this Airflow.
+#: The ``callback_url`` that asks for a URL of this Airflow.
 AUTO = "auto"
 
 #: Seconds of a wait at most, a year: nothing at kie.ai lasts longer, and calendars still reach so far.
@@ -42,9 +42,9 @@ class PayingOperator(BaseOperator):
     @property
     def timeout_seconds(self) -> float:
         """
-        Seconds from the submission to the video.
+        Seconds from the submission until the video is ready.
 
-        :raises RunwayValidationError: ``timeout`` is no such number.
+        :raises RunwayValidationError: ``timeout`` is not such a number.
         """
         found = seconds("timeout", self.timeout)
         if found is None or found > _LONGEST_TIMEOUT:
@@ -56,7 +56,7 @@ class PayingOperator(BaseOperator):
 
     def check_arguments(self) -> None:
         """
-        Check what the request does not.
+        Check the arguments that the request does not check.
 
         :raises RunwayValidationError: a value breaks a rule.
         """
@@ -80,15 +80,15 @@ class PayingOperator(BaseOperator):
             check_url("callback_url", self.callback_url)
         elif self.callback_url and not CAN_BE_CALLED:
             raise RunwayValidationError(
-                "callback_url='auto': needs Airflow 3.1 or later, which can be called."
+                "callback_url='auto': needs Airflow 3.1 or later, which can receive callbacks."
             )
 
     def notes(self, context: Context, *, may_begin: bool = False) -> StateStore | None:
         """
-        Return where the task keeps what its next try must know, ``None`` for nowhere.
+        Return where the task keeps what its next try must know; ``None`` for nowhere.
 
         :param context: The Airflow context.
-        :param may_begin: Whether the task instance surely has no record yet.
+        :param may_begin: Whether the task instance certainly has no note yet.
         """
         from airflow_provider_runway.submissions.stores import state_store
 

@@ -1,4 +1,4 @@
-"""Pays for a Runway task once: takes up what an earlier try paid for, or submits."""
+"""Pays for a Runway task once: resumes what an earlier try paid for, or submits."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def journal_of(
     if operator.durable and store is None and ti.try_number <= ti.max_tries:
         operator.log.warning(
             "A retry of this task would submit again and pay again: this Airflow has no task state store "
-            "(3.3 and later have one). Set [runway] state_path to a folder that all workers share."
+            "(Airflow 3.3 and later have one). Set [runway] state_path to a folder that all workers share."
         )
     return SubmissionJournal(
         store,
@@ -86,14 +86,14 @@ def take_up(
     request: RunwayRequest,
 ) -> tuple[Submission | None, RunwayTask | None]:
     """
-    Return an earlier try's submission to go on with, if there is one, and its task if it is done.
+    Return an earlier try's submission to resume, if there is one, and its Runway task if that has ended.
 
     :param operator: The task.
     :param journal: Its record.
     :param hook: The hook.
     :param context: The Airflow context.
     :param request: What is to be created.
-    :raises RunwayError: there is one, and no other is to be paid for; the class says why.
+    :raises RunwayError: there is one, and no other may be paid for; the class says why.
     """
     from airflow_provider_runway.submissions.record import several_requests
 
@@ -112,14 +112,14 @@ def take_up(
             return given, None
         if given:
             operator.log.warning(
-                "The request has changed since try %d (Runway task %s, which is charged): submitting anew",
+                "The request has changed since try %d (Runway task %s, which is charged): submitting again",
                 given.try_number,
                 given.runway_task_id,
             )
             return None, None
         if operator.on_unknown_submission != "resubmit":
             raise
-        operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
+        operator.log.warning("Submitting again, because on_unknown_submission='resubmit'. %s", error)
         return None, None
     if earlier is None or earlier.runway_task_id is None:
         return None, None
@@ -136,7 +136,7 @@ def take_up(
         if earlier.resubmissions >= operator.resubmissions:
             raise
         operator.log.info(
-            "Submitting anew (%d of %d resubmissions), since the task of try %d has failed: %s",
+            "Submitting again (%d of %d resubmissions), because the Runway task of try %d failed: %s",
             earlier.resubmissions + 1,
             operator.resubmissions,
             earlier.try_number,
@@ -147,7 +147,7 @@ def take_up(
         # Whatever else is wrong with it, it is paid for: the wait will say.
         operator.log.info("Runway task %s of try %d: %s", earlier.runway_task_id, earlier.try_number, error)
     operator.log.info(
-        "Taking up Runway task %s, submitted in try %d", earlier.runway_task_id, earlier.try_number
+        "Resuming Runway task %s, submitted in try %d", earlier.runway_task_id, earlier.try_number
     )
     operator.taken_up = (this_try, journal.digest, request.prompt)
     return journal.extend(earlier, operator.timeout_seconds), finished
@@ -163,8 +163,8 @@ def recover(
     attempts: Attempts,
 ) -> Submission | None:
     """
-    Return the submission whose answer was lost before the worker was given back, if kie.ai has called since;
-    ``None`` where it is to be sent again.
+    Return the submission whose response was lost before the task was deferred, if kie.ai has called back
+    since; ``None`` if it is to be sent again.
 
     :param operator: The task.
     :param journal: Its record.
@@ -173,7 +173,7 @@ def recover(
     :param request: What the journal is about.
     :param lost: The submission.
     :param attempts: What became of the attempts so far.
-    :raises RunwaySubmissionUnknownError: nobody called, and it is not to be sent again.
+    :raises RunwaySubmissionUnknownError: no callback arrived, and it is not to be sent again.
     """
     from airflow_provider_runway.submissions.record import unknown_for_good
 
@@ -186,7 +186,7 @@ def recover(
     error = unknown_for_good(lost)
     if operator.on_unknown_submission != "resubmit" or attempts.unknown >= _MOST_SUBMISSIONS:
         raise error
-    operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
+    operator.log.warning("Submitting again, because on_unknown_submission='resubmit'. %s", error)
     return None
 
 
@@ -199,7 +199,7 @@ def submit(
     context: Context,
 ) -> Submission:
     """
-    Send the request, again where kie.ai refuses it for now; return the submission with its Runway task ID.
+    Send the request, again if kie.ai refuses it for now; return the submission with its Runway task ID.
 
     :param operator: The task.
     :param journal: Its record, in which nothing is left to take up.
@@ -207,7 +207,7 @@ def submit(
     :param request: What to create, with stand-ins for files to upload.
     :param attempts: Those made before a pause in the triggerer.
     :param context: The Airflow context.
-    :raises RunwayError: there is no submission, or nobody knows of it; the class says why.
+    :raises RunwayError: there is no submission, or nobody knows; the class says why.
     """
     from airflow_provider_runway.hooks.runway import RunwayHook
     from airflow_provider_runway.waiting.backoff import pause_before_creation
@@ -241,7 +241,7 @@ def submit(
                     return given
             if operator.on_unknown_submission != "resubmit" or unknown >= _MOST_SUBMISSIONS:
                 raise
-            operator.log.warning("Submitting again, as on_unknown_submission='resubmit' says. %s", error)
+            operator.log.warning("Submitting again, because on_unknown_submission='resubmit'. %s", error)
             pause = pause_before_creation(unknown, None)
         except RunwayError as error:
             if submission is not None:

@@ -1,4 +1,4 @@
-"""Finds out, before anything is paid for, whether a video could be stored where it is to be."""
+"""Finds out, before anything is paid for, whether a video could be stored at its destination."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def check_place(path: Any, *, overwrite: bool, manifest: bool, thumbnail: bool) -> None:
     """
-    Refuse a place in which the video, or what is to stand beside it, could not be stored.
+    Refuse a destination at which the video, or a file next to it, could not be stored.
 
     :param path: Where the video goes; see ``path`` of the operators.
-    :param overwrite: Whether files that are there are replaced.
-    :param manifest: Whether a manifest is to stand beside it.
-    :param thumbnail: Whether a picture is to stand beside it.
+    :param overwrite: Whether existing files are replaced.
+    :param manifest: Whether a manifest is stored next to it.
+    :param thumbnail: Whether a picture is stored next to it.
     :raises RunwayValidationError: it could not.
     """
     from airflow_provider_runway.files import naming, storage
@@ -30,10 +30,10 @@ def check_place(path: Any, *, overwrite: bool, manifest: bool, thumbnail: bool) 
     if path.endswith("/"):
         return
     if there := _in_the_way(place, overwrite):
-        way_out = " overwrite=True replaces the file." if there == "a file already" else ""
+        way_out = " overwrite=True replaces the file." if there == "already a file" else ""
         raise RunwayValidationError(
-            f"path={path!r}: there is {there}, and nothing was submitted. With a '/' at its end it is that "
-            f"of a folder, in which each video has a name of its own.{way_out}"
+            f"path={path!r}: there is {there}, so nothing was submitted. With a '/' at its end, it is a "
+            f"folder, in which each video gets a name of its own.{way_out}"
         )
     wanted = [("manifest", ".json")] if manifest else []
     wanted += [("thumbnail", kind.ending) for kind in KINDS if kind.is_picture and thumbnail]
@@ -43,13 +43,13 @@ def check_place(path: Any, *, overwrite: bool, manifest: bool, thumbnail: bool) 
         naming.check_length(path, place)
         if there := _in_the_way(place, overwrite):
             raise RunwayValidationError(
-                f"path={path!r}: {what}=True stores {beside!r} beside it, where there is {there}, and "
+                f"path={path!r}: {what}=True stores {beside!r} next to it, where there is {there}, so "
                 "nothing was submitted. Move it away, or choose another name; overwrite=True replaces a file."
             )
 
 
 def _in_the_way(place: ObjectStoragePath, overwrite: bool) -> str | None:
-    """Return what is in the place of a file and is not to be replaced, ``None`` for nothing."""
+    """Return what is in the place of a file and may not be replaced; ``None`` for nothing."""
     from airflow_provider_runway.files.storage import is_local
 
     if is_local(place) and os.path.isdir(place.path):
@@ -58,4 +58,4 @@ def _in_the_way(place: ObjectStoragePath, overwrite: bool) -> str | None:
         return None
     # A link that leads nowhere is in the way, too.
     is_there = os.path.lexists(place.path) if is_local(place) else place.exists()
-    return "a file already" if is_there else None
+    return "already a file" if is_there else None

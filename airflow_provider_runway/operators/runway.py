@@ -1,4 +1,4 @@
-"""Operators for AI videos: generate, extend and restyle them, and move the files in and out."""
+"""Operators for AI videos: generate, extend, restyle, upload and download them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
 
 class RunwayGenerateOperator(RunwaySubmitOperator):
     """
-    Generate a video from a text, or from a text and a picture.
+    Generate a video from a prompt, with or without a picture.
 
     :param prompt: What to show, 1 to 1800 characters. (templated)
     :param duration: Length in seconds, 5 or 10; 10 excludes ``1080p``. (templated)
     :param quality: ``720p`` or ``1080p``; ``1080p`` excludes 10 seconds. (templated)
     :param aspect_ratio: ``16:9``, ``9:16``, ``1:1``, ``4:3`` or ``3:4``; not used with a picture. (templated)
-    :param image_url: A picture to start from: its public URL; or a file, which is uploaded: an absolute path,
+    :param image_url: A picture to start from: its public URL, or a file, which is uploaded: an absolute path,
         or a URI like ``s3://connection@bucket/fox.jpg`` (JPEG, PNG or WebP, at most 10 MB). (templated)
     :param watermark: Text to draw into the video; empty means none. (templated)
 
@@ -82,9 +82,9 @@ class RunwayGenerateOperator(RunwaySubmitOperator):
 
 class RunwayExtendOperator(RunwaySubmitOperator):
     """
-    Continue a video that was generated (or extended) before.
+    Continue a generated or extended video.
 
-    :param parent_task_id: Runway task ID of the video to continue; not one of ``1080p``. (templated)
+    :param parent_task_id: The Runway task ID of the video to continue; not one in ``1080p``. (templated)
     :param prompt: What happens next, 1 to 1800 characters. (templated)
     :param quality: ``720p`` or ``1080p``. (templated)
     :param watermark: Text to draw into the video; empty means none. (templated)
@@ -127,11 +127,11 @@ class RunwayExtendOperator(RunwaySubmitOperator):
 
 class RunwayAlephOperator(RunwaySubmitOperator):
     """
-    Make a new video from another one with Runway's Aleph model.
+    Restyle a video with Runway's Aleph model.
 
     :param prompt: What to change; not empty. (templated)
-    :param video_url: The source video, of which the first 5 seconds are used: its public URL; or a file,
-        which is uploaded (MP4). At most 10 MB. (templated)
+    :param video_url: The source video, of which the first 5 seconds are used: its public URL, or a file
+        (MP4), which is uploaded. At most 10 MB. (templated)
     :param aspect_ratio: ``16:9``, ``9:16``, ``4:3``, ``3:4``, ``1:1`` or ``21:9``. (templated)
     :param reference_image: A picture to take style or content from: its public URL, or a file, which is
         uploaded. (templated)

@@ -1,4 +1,4 @@
-"""A story that is longer than one generation: a task group of a video and its continuations."""
+"""A video longer than one generation: a task group that generates it and extends it step by step."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ def runway_sequence(
     **arguments: Any,
 ) -> Any:
     """
-    Add a task group to the DAG: a video is generated, extended, extended again, and the last one is stored.
+    Add a task group to the DAG that generates a video, extends it scene by scene, and stores the last one.
 
-    Each step is a task of its own, ``scene_1``, ``scene_2``, ..., which is retried alone: what came before it
-    is not paid for again. The quality is 720p, since a video of 1080p cannot be extended. That the last video
-    can be stored is found out by the first step, before anything is paid for.
+    Each scene is a task of its own, ``scene_1``, ``scene_2``, ..., which is retried on its own: the scenes
+    before it are not paid for again. The quality is 720p, since a 1080p video cannot be extended. The first
+    task checks, before anything is paid for, that the last video can be stored.
 
-    :param prompt: What the first scene shows, 1 to 1800 characters; may hold a template, as all texts here.
-    :param continuations: What happens next, scene by scene: as many tasks are made as there are prompts when
-        Airflow reads the DAG file.
-    :param path: Where the last video is stored; see ``path`` of the operators.
+    :param prompt: What the first scene shows, 1 to 1800 characters; can be a template, like all texts here.
+    :param continuations: What happens next, scene by scene: one task for each prompt; how many is fixed when
+        Airflow parses the DAG file.
+    :param path: Where to store the last video; see ``path`` of the operators.
     :param group_id: The ID of the task group.
     :param duration: Length of the first scene in seconds, 5 or 10.
     :param aspect_ratio: ``16:9``, ``9:16``, ``1:1``, ``4:3`` or ``3:4``.
     :param image_url: A picture to start from.
-    :param overwrite: Replace a file that is at ``path`` already.
-    :param manifest: Store the story of the last video beside it, too.
-    :param thumbnail: Store its first picture beside it, too.
-    :param arguments: Further arguments of every step, such as ``deferrable`` or ``retries``.
-    :return: The output of the last step, which is the path of the file.
-    :raises RunwayValidationError: ``continuations`` is no list of texts, or an argument is one that each step
-        has its own of, or another ``quality``.
+    :param overwrite: Replace an existing file at ``path``.
+    :param manifest: Also store a manifest of the last video next to it.
+    :param thumbnail: Also store its first picture next to it.
+    :param arguments: Further arguments for every task, such as ``deferrable`` or ``retries``.
+    :return: The output of the last task: the path of the file.
+    :raises RunwayValidationError: ``continuations`` is not a list of texts, an argument is one that each task
+        has its own of, or ``quality`` is another one.
     """
     if isinstance(continuations, str) or not all(isinstance(text, str) for text in continuations):
         raise RunwayValidationError(f"continuations={continuations!r}: must be a list of prompts.")
     for name in arguments:
         if name in _OF_EACH_STEP:
-            raise RunwayValidationError(f"{name}={arguments[name]!r}: each step of a sequence has its own.")
+            raise RunwayValidationError(f"{name}={arguments[name]!r}: each task of a sequence has its own.")
     if (quality := arguments.pop("quality", _QUALITY)) != _QUALITY:
         raise RunwayValidationError(
-            f"quality={quality!r}: must be {_QUALITY!r}, since a video of 1080p cannot be extended."
+            f"quality={quality!r}: must be {_QUALITY!r}, since a 1080p video cannot be extended."
         )
     storing: dict[str, Any] = {"overwrite": overwrite, "manifest": manifest, "thumbnail": thumbnail}
 

@@ -1,4 +1,4 @@
-"""What generate, extend and Aleph share: pay once, take up what is paid for, and wait if asked to."""
+"""What generate, extend and Aleph share: pay once, resume what is paid for, and wait if asked to."""
 
 from __future__ import annotations
 
@@ -34,56 +34,55 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
     """
     What generate, extend and Aleph share: submit once, and wait for the video if asked to.
 
-    Returns the Runway task ID, or with ``path`` where the video is stored. The Runway task ID is the XCom
-    ``runway_task_id`` from the submission on, what was asked for is ``runway_request``, and its price by
-    kie.ai's price list is ``credits_consumed``. Where it has waited, ``video_url``, ``image_url`` and
-    ``video_id`` are XComs too, those that are known, and ``credits_consumed`` is what kie.ai says; where it
-    has stored, ``path``, ``size`` (in bytes) and ``sha256`` are.
+    Returns the Runway task ID or, with ``path``, the path or URI of the file. As soon as it has submitted, it
+    pushes the XComs ``runway_task_id``, ``runway_request`` (what was requested) and ``credits_consumed`` (the
+    listed price). If it waits, it also pushes ``video_url``, ``image_url`` and ``video_id``, those that are
+    known, and ``credits_consumed`` is what kie.ai reports; if it stores the video, also ``path``, ``size``
+    (in bytes) and ``sha256``.
 
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
-    :param wait_for_completion: End with the video there, instead of with the Runway task submitted.
-    :param deferrable: Wait in the triggerer, without a worker, for the video and for a place under kie.ai's
-        rate limit; from Airflow 3.3 on, end there too. The default is ``[operators] default_deferrable``.
-    :param path: Store the video in the same task, and end with it stored: a local path or a URI like
+    :param wait_for_completion: End when the video is ready, not when the Runway task is submitted.
+    :param deferrable: Wait in the triggerer, without a worker slot, for the video and for kie.ai's rate
+        limit; from Airflow 3.3 on, also end there. The default is ``[operators] default_deferrable``.
+    :param path: Store the video in the same task, and end when it is stored: a local path or a URI like
         ``s3://connection@bucket/key.mp4``, or such a path object; one that ends with ``/`` is a folder, in
         which the file is named after the Runway task. Implies ``wait_for_completion``. A template that
         renders to nothing is an error before anything is paid for. (templated)
-    :param overwrite: Replace a file that is at ``path`` already. Without it, the file of the same Runway task
-        counts as stored, and any other is an error: before anything is paid for, where it can be known.
-    :param manifest: Store the story of the video beside it, too: what was asked for, the IDs, times, credits,
+    :param overwrite: Replace an existing file at ``path``. Without it, the file of the same Runway task
+        counts as stored, and any other is an error: before anything is paid for, if it can be known by then.
+    :param manifest: Also store a manifest next to the video: what was requested, the IDs, times, credits,
         size and SHA-256, as a JSON file.
-    :param thumbnail: Store its first picture beside it, too.
+    :param thumbnail: Also store its first picture next to it.
     :param poll_interval: Seconds between two polls, or a ``timedelta`` (less than a second counts as one);
         ``None`` adapts to the kind of task.
-    :param timeout: Seconds from the submission to the video, more than 0 and at most a year, or a
-        ``timedelta``; also the longest that a submission is tried again where kie.ai refuses it for now.
-    :param resubmissions: How often a Runway task that failed at kie.ai is paid for anew, however many
+    :param timeout: Seconds from the submission until the video is ready, more than 0 and at most a year, or a
+        ``timedelta``; also the longest time for which a submission that kie.ai refuses for now is repeated.
+    :param resubmissions: How often a Runway task that failed at kie.ai is paid for again, however many
         ``retries`` there are: by the retry, and again after a clear. A whole number; 0 means never.
-    :param durable: A retry takes up the Runway task that an earlier try submitted: it needs Airflow 3.3 or
-        ``[runway] state_path``. A clear submits anew.
-    :param on_unknown_submission: What to do where nobody can know whether kie.ai took the request: ``fail``
+    :param durable: A retry resumes the Runway task that an earlier try submitted, which needs Airflow 3.3 or
+        ``[runway] state_path``. A clear submits again.
+    :param on_unknown_submission: What to do if nobody can know whether kie.ai accepted the request: ``fail``
         with
         :class:`~airflow_provider_runway.exceptions.RunwaySubmissionUnknownError`, or ``resubmit`` at the risk
         of paying twice.
-    :param min_credits: Fail before submitting where the account has fewer credits left; ``None`` does not
-        ask.
-    :param callback_url: Where kie.ai reports the end: a URL of your own; ``auto`` for an address of this
-        Airflow (3.1 or later), at which a deferred task is woken and a lost answer comes back; an empty text
-        for none. ``None`` means ``auto`` where the connection has a ``callback_base_url``. (templated)
+    :param min_credits: Fail before submitting if the account has fewer credits left; ``None`` does not check.
+    :param callback_url: Where kie.ai sends its callback: a URL of your own; ``auto`` for a URL of this
+        Airflow (3.1 or later), which wakes a deferred task and recovers a lost response; an empty text for
+        none. ``None`` means ``auto`` if the connection has a ``callback_base_url``. (templated)
     :raises RunwayValidationError: when the task runs: a value breaks a rule, and nothing was sent.
     :raises RunwayCreditsError: the account has too few credits, or fewer than ``min_credits``.
-    :raises RunwaySubmissionUnknownError: nobody can know whether kie.ai took the request.
-    :raises RunwayTaskFailedError: it waited, and the generation has failed; its subclasses say why.
+    :raises RunwaySubmissionUnknownError: nobody can know whether kie.ai accepted the request.
+    :raises RunwayTaskFailedError: it waited, and the generation has failed; the subclasses say why.
     :raises RunwayTimeoutError: it waited, and the deadline has passed.
-    :raises RunwayStorageError: the storage did not take the video.
-    :raises FileNotFoundError: a file to upload is not there (yet): the one error that is Python's own.
+    :raises RunwayStorageError: the storage did not accept the video.
+    :raises FileNotFoundError: a file to upload does not exist (yet): the one error that is Python's own.
     :raises RunwayError: anything else; the class says what.
     """
 
     template_fields: Sequence[str] = ("runway_conn_id", "path", "callback_url")
     ui_color = "#e8e1f7"
     model = "runway"
-    #: Where a later task stores what comes of it, if that is to be checked before anything is paid for.
+    #: Where a later task stores the result, if that is to be checked before anything is paid for.
     later_path: Any = None
     _stores = False
 
@@ -124,7 +123,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
 
     @property
     def path(self) -> Any:
-        """Where to store the video; that one was given is remembered, whatever its template renders to."""
+        """Where to store the video; that it was given is remembered, whatever its template renders to."""
         return self.__dict__.get("path")
 
     @path.setter
@@ -142,12 +141,12 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         """
 
     def execute(self, context: Context) -> str:
-        """Submit or take up, wait if asked to, and return the Runway task ID."""
+        """Submit or resume, wait if asked to, and return the Runway task ID, or the path of the file."""
         by_default = conf.getboolean("operators", "default_deferrable", fallback=False)
         if self.deferrable and not self._waits and not by_default:
             self.log.info(
                 "deferrable=True does not wait for the video without wait_for_completion=True or a path: it "
-                "only gives the worker back where kie.ai's limits ask for a pause before the submission."
+                "only frees the worker slot if kie.ai's limits require a pause before the submission."
             )
         ti: Any = context["ti"]
         with self._reporting(context):
@@ -163,13 +162,13 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         unknown: int = 0,
     ) -> str:
         """
-        Go on after a pause in the triggerer that kie.ai's rate limit or maintenance made necessary.
+        Continue after a pause in the triggerer that kie.ai's rate limit or maintenance required.
 
         :param context: The Airflow context.
-        :param event: The trigger's event, which says nothing.
+        :param event: The trigger's event, which carries no information.
         :param first_tried_at: When the first attempt was made, in epoch seconds.
-        :param refusals: How many attempts were refused since.
-        :param unknown: How many attempts since then nobody can know the fate of.
+        :param refusals: How many attempts have been refused since.
+        :param unknown: How many attempts since then have an unknown fate.
         """
         with self._reporting(context):
             return self._run(context, paying.Attempts(first_tried_at, refusals, unknown))
@@ -187,7 +186,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         end = WaitEnd.from_event(event)
         with self._reporting(context):
             if isinstance(end.error, RunwayTimeoutError) and end.error.runway_task_id:
-                # The trigger's own last look may have failed, or have had no turn.
+                # The trigger's own last poll may have failed, or have had no turn.
                 task = deferral.last_look(self, self.runway_conn_id, end.error.runway_task_id, self.model)
                 end = end if task is None else WaitEnd(task=task)
             return self._finish(context, end.result())
@@ -202,13 +201,13 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         request: dict[str, Any] | None = None,
     ) -> str:
         """
-        Go on with a submission whose answer was lost, once kie.ai has called or is not expected to any more.
+        Continue with a submission whose response was lost, once kie.ai has called back or no longer will.
 
         :param context: The Airflow context.
-        :param event: The trigger's event, which says nothing that is not looked up.
+        :param event: The trigger's event, of which nothing is trusted that kie.ai is not asked for.
         :param submission: The submission.
-        :param unknown: How many attempts nobody can know the fate of so far.
-        :param request: What was submitted; ``None`` where that is not known any more.
+        :param unknown: How many attempts so far have an unknown fate.
+        :param request: What was submitted; ``None`` if that is no longer known.
         """
         from airflow_provider_runway.hooks.runway import RunwayHook
         from airflow_provider_runway.submissions.record import Submission
@@ -228,7 +227,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
             return self._go_on(context, hook, journal, asked, given)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the deferral; where its trigger failed or vanished, look once more before giving up."""
+        """Continue after the deferral; if its trigger failed or vanished, poll once more before giving up."""
         if next_method == deferral.TRIGGER_FAILED:
             ti: Any = context["ti"]
             runway_task_id = ti.xcom_pull(
@@ -245,7 +244,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
                         raise deferral.trigger_failed(error, runway_task_id) from error
             left = ti.xcom_pull(task_ids=self.task_id, map_indexes=ti.map_index, key=results.UNANSWERED_KEY)
             if left:
-                self.log.warning("The wait for kie.ai's call has failed in the triggerer; going on here.")
+                self.log.warning("The wait for kie.ai's callback failed in the triggerer; continuing here.")
                 self.deferrable = False
                 return self.answer_awaited(context, **left)
         kwargs = dict(next_kwargs or {})
@@ -257,7 +256,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         return super().resume_execution(next_method, kwargs, context)
 
     def on_kill(self) -> None:
-        """Say that the generation cannot be cancelled, and how to pick its video up."""
+        """Log that the generation cannot be cancelled, and how to get its video."""
         runway_task_id = getattr(self, "_runway_task_id", None)
         if runway_task_id:
             from airflow_provider_runway.waiting.ending import cannot_be_cancelled
@@ -423,10 +422,8 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
             for key, value in told.items():
                 ti.xcom_push(key=key, value=inputs.described(value) if isinstance(value, dict) else value)
         except Exception:
-            # It is paid for, and the ID is in the store: nothing that a failed try could make better.
-            self.log.exception(
-                "Runway task %s: keep this ID, which cannot be pushed as an XCom", runway_task_id
-            )
+            # It is paid for, and the ID is noted: failing the try would not help.
+            self.log.exception("Runway task %s: keep this ID; it cannot be pushed as an XCom", runway_task_id)
 
     def _finish(self, context: Context, task: RunwayTask) -> str:
         results.push_result(context, task)

@@ -1,4 +1,4 @@
-"""Hands a file in for kie.ai to work on."""
+"""Uploads a file for kie.ai to work on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 class RunwayUploadOperator(BaseOperator):
     """
-    Upload a picture or a video for kie.ai to work on. Returns its public URL, which is good for 3 days.
+    Upload a picture or a video for kie.ai to work on. Returns its public URL, which is valid for 3 days.
 
-    Where only one task needs it, give the path to that task as its ``image_url``, ``video_url`` or
+    If only one task needs it, pass the path to that task as ``image_url``, ``video_url`` or
     ``reference_image`` instead.
 
     :param path: A JPEG, PNG, WebP or MP4 of at most 10 MB: a local path, or a URI like
         ``s3://connection@bucket/key.png``. (templated)
     :param runway_conn_id: The :ref:`connection <howto/connection:runway>`. (templated)
-    :raises RunwayValidationError: the file is of another kind, or too large; nothing was sent.
-    :raises FileNotFoundError: there is no such file (yet): the one error that is Python's own.
+    :raises RunwayValidationError: the file is of another type, or too large; nothing was sent.
+    :raises FileNotFoundError: the file does not exist (yet): the one error that is Python's own.
     :raises RunwayError: the upload failed; the class says why.
     """
 
@@ -38,7 +38,7 @@ class RunwayUploadOperator(BaseOperator):
         self.runway_conn_id = runway_conn_id
 
     def execute(self, context: Context) -> str:
-        """Upload, and return the public URL."""
+        """Upload the file, and return its public URL."""
         from airflow_provider_runway.hooks.runway import RunwayHook
 
         with results.reporting(context):

@@ -1,1 +1,1 @@
-"""What was sent and paid: the journal of a task's submissions and the stores that keep it."""
+"""What was submitted and paid for: the notes of a task's submissions, and the stores that keep them."""

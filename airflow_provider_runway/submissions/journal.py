@@ -1,8 +1,9 @@
-"""Remembers a submission so that a retry takes it up instead of paying again.
+"""Notes a submission so that a retry resumes it instead of paying again.
 
-Before the creation an *intent* is written: the digest of the request, the try, the time. Right after it,
-before anything else, the Runway task ID. A try that finds an intent without an ID cannot know whether kie.ai
-took the request: nobody can, since kie.ai has neither an idempotency key nor a list of tasks.
+Before the request is sent, an *intent* is noted: the digest of the request, the try, the time. Right after
+the response, before anything else, the Runway task ID. A try that finds an intent without an ID cannot know
+whether kie.ai accepted the request: nobody can, since kie.ai has neither an idempotency key nor a list of
+tasks.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _PAUSES = (0.5, 2.0, 5.0, 10.0)
 
 def count_resubmissions(store: StateStore, runway_task_id: str) -> int:
     """
-    Return how many Runway tasks an Airflow task has had before this one, since a person cleared it last.
+    Return how many Runway tasks an Airflow task has had before this one, since it was last cleared.
 
     :param store: Where its record is kept.
     :param runway_task_id: The Runway task ID; another one's record says nothing, which counts as none.
@@ -59,7 +60,7 @@ def count_resubmissions(store: StateStore, runway_task_id: str) -> int:
 
 def noted(store: StateStore, max_tries: int) -> Submission | None:
     """
-    Return the submission that an Airflow task has made since a person cleared it last, whatever it was for.
+    Return the submission that an Airflow task has made since it was last cleared, whatever it was for.
 
     :param store: Where its record is kept.
     :param max_tries: The Airflow task's ``max_tries`` now.
@@ -79,7 +80,7 @@ def _count(record: dict[str, Any]) -> int:
 
 class SubmissionJournal:
     """
-    The record of one Airflow task instance's submission.
+    The note of one Airflow task instance's submission.
 
     :param store: Where it is kept; ``None`` keeps nothing, and each try submits.
     :param request: What is to be created now.
@@ -111,7 +112,7 @@ class SubmissionJournal:
 
     def earlier(self) -> Submission | None:
         """
-        Return the submission of an earlier try that this try is to take up, if there is one.
+        Return the submission of an earlier try that this try is to resume, if there is one.
 
         A clear by a person asks for a new video, and so does a request that has changed since, where the fate
         of the earlier one is known.
@@ -128,7 +129,7 @@ class SubmissionJournal:
         # What is no number is damaged, and no clear.
         if is_count(max_tries) and max_tries != self._max_tries:
             log.info(
-                "This task was cleared since try %s (%s): submitting anew",
+                "This task was cleared since try %s (%s): submitting again",
                 record.get("try_number"),
                 _fate(record.get("runway_task_id")),
             )
@@ -137,7 +138,7 @@ class SubmissionJournal:
             known = Submission(**record)
         except TypeError as error:
             raise RunwaySubmissionUnknownError(
-                f"The record of an earlier submission is damaged ({error}): nobody can tell if a request "
+                f"The note of an earlier submission is damaged ({error}): nobody can tell whether a request "
                 f"was sent. {HOW_TO_GO_ON}"
             ) from error
         if known.runway_task_id is None:
@@ -147,7 +148,7 @@ class SubmissionJournal:
             if known.try_number == self._try_number and known.submitted_at >= self._try_began_at:
                 raise several_requests(known.prompt, self._prompt)
             log.warning(
-                "The request has changed since try %d (%s): submitting anew",
+                "The request has changed since try %d (%s): submitting again",
                 known.try_number,
                 _fate(known.runway_task_id),
             )
@@ -174,7 +175,7 @@ class SubmissionJournal:
 
     def resume(self, submission: Submission) -> None:
         """
-        Go on with a submission that this try has made before it gave its worker back.
+        Continue with a submission that this try has made before it was deferred.
 
         :param submission: The submission, which is what the record says.
         """
@@ -191,7 +192,7 @@ class SubmissionJournal:
             record = self._read()
             known = Submission(**record) if record is not None else None
         except Exception as error:
-            log.warning("The record of the submission cannot be read: %s", error)
+            log.warning("The note of the submission cannot be read: %s", error)
             return None
         if known is None or known.runway_task_id is None:
             return None
@@ -235,7 +236,7 @@ class SubmissionJournal:
         return submission
 
     def refused(self) -> None:
-        """Note that the request surely was not taken. Never raises."""
+        """Note that the request was certainly not accepted. Never raises."""
         self._take_back("that kie.ai refused the request")
 
     def accepted(self, submission: Submission, runway_task_id: str) -> Submission:
@@ -286,7 +287,7 @@ class SubmissionJournal:
         try:
             self._store.set(_UPLOADS, {"files": living})
         except Exception as error:
-            log.warning("The upload cannot be noted, so a retry would upload again: %s", error)
+            log.warning("The upload cannot be noted, so a retry would upload the file again: %s", error)
 
     def _uploads(self) -> dict[str, Any]:
         try:
@@ -296,7 +297,7 @@ class SubmissionJournal:
                 for version, entry in (noted.get("files") or {}).items()
             }
         except Exception as error:
-            log.warning("Earlier uploads cannot be read: %s", error)
+            log.warning("The notes of earlier uploads cannot be read: %s", error)
             return {}
 
     def _resubmissions(self) -> int:
@@ -324,7 +325,7 @@ class SubmissionJournal:
 
         self._seen = before
         if not _persist(write, why):
-            log.error("A retry will call the fate of this request unknown, though it was not taken")
+            log.error("A retry will report this submission as unknown, although it was not accepted")
 
     def _keep(self, submission: Submission) -> Submission:
         store, what = self._store, f"Runway task {submission.runway_task_id}: keep this ID"
@@ -352,7 +353,7 @@ def _read(store: StateStore) -> dict[str, Any] | None:
         raise
     except Exception as error:
         raise RunwayServerError(
-            f"The record of earlier submissions cannot be read, so nothing is submitted: {error}"
+            f"The notes of earlier submissions cannot be read, so nothing is submitted: {error}"
         ) from error
 
 
@@ -365,7 +366,7 @@ def _record(store: StateStore) -> dict[str, Any] | None:
 
 def _fate(runway_task_id: Any) -> str:
     if runway_task_id is None:
-        return "nobody can tell whether kie.ai took that request"
+        return "nobody can tell whether kie.ai accepted that request"
     return f"Runway task {runway_task_id}, which is charged"
 
 

@@ -1,4 +1,4 @@
-"""What is noted of one submission, and what can be said of it while nobody knows whether it was taken."""
+"""What is noted of one submission, and what is said of it while nobody knows whether it was accepted."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ EXCERPT = 80
 
 HOW_TO_GO_ON = (
     f"Look for it at {LOGS_URL}. If it is there, give its task ID to a RunwayTaskSensor or a "
-    "RunwayDownloadOperator; if it is not, clear this task to submit it anew. With "
-    "on_unknown_submission='resubmit' the operator takes the risk of paying twice by itself."
+    "RunwayDownloadOperator; if it is not, clear this task to submit it again. With "
+    "on_unknown_submission='resubmit', the operator takes the risk of paying twice."
 )
 
 
 @dataclass(frozen=True)
 class Submission:
     """
-    A creation that was about to be sent, or was sent.
+    A request that was about to be sent, or was sent.
 
     :param digest: Tells requests apart; see :func:`digest_of`.
     :param prompt: The beginning of the prompt, for people.
@@ -42,9 +42,8 @@ class Submission:
     :param submitted_at: When, in epoch seconds.
     :param end_time: The deadline of the wait, in epoch seconds.
     :param runway_task_id: The Runway task ID; ``None`` while nobody knows it.
-    :param resubmissions: How many Runway tasks this Airflow task has had before it, since a person cleared it
-        last.
-    :param recipient: The name of the address that kie.ai was given to call back at, if it was.
+    :param resubmissions: How many Runway tasks this Airflow task has had before it since it was last cleared.
+    :param recipient: The name of the callback URL that kie.ai was given, if it was given one.
     """
 
     digest: str
@@ -146,23 +145,23 @@ def several_requests(earlier: str, prompt: str) -> RunwayValidationError:
     :param prompt: The prompt now.
     """
     return RunwayValidationError(
-        f"prompt={prompt[:EXCERPT]!r}: this try has asked for another video already ({earlier[:EXCERPT]!r}). "
-        "An Airflow task can take up one submission alone, so its retry would pay for each of several again. "
-        "Make each a task, as expand(prompt=[...]) does. durable=False allows several, and pays for them "
-        "again in each retry."
+        f"prompt={prompt[:EXCERPT]!r}: this try has already requested another video ({earlier[:EXCERPT]!r}). "
+        "An Airflow task can resume only one submission, so its retry would pay for each of several again. "
+        "Make each a task of its own, as expand(prompt=[...]) does. durable=False allows several, and each "
+        "retry pays for them again."
     )
 
 
 def unanswered(submission: Submission) -> RunwaySubmissionUnknownError:
     """
-    Return the error for a submission of an earlier try that noted no answer; it has it as ``submission``.
+    Return the error for a submission of an earlier try that noted no response; it has it as ``submission``.
 
     :param submission: The submission.
     """
     moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(submission.submitted_at))
     error = RunwaySubmissionUnknownError(
         f"Try {submission.try_number} was about to submit the request for {submission.prompt!r} at {moment}, "
-        "and ended before it noted an answer: nobody can tell whether kie.ai took it and charged it. "
+        "and ended before it noted a response: nobody can tell whether kie.ai accepted it and charged it. "
         f"{_not_called(submission)}The log of that try may name its Runway task ID. {HOW_TO_GO_ON}"
     )
     error.submission = submission
@@ -171,18 +170,18 @@ def unanswered(submission: Submission) -> RunwaySubmissionUnknownError:
 
 def unknown_for_good(submission: Submission) -> RunwaySubmissionUnknownError:
     """
-    Return the error for a submission whose answer was lost, and which kie.ai has not called about either.
+    Return the error for a submission whose response was lost, and for which no callback arrived either.
 
     :param submission: The submission.
     """
     moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(submission.submitted_at))
     return RunwaySubmissionUnknownError(
-        f"The answer to the submission of {submission.prompt!r} at {moment} was lost: nobody can tell "
-        f"whether kie.ai took it and charged it. {_not_called(submission)}{HOW_TO_GO_ON}"
+        f"The response to the submission of {submission.prompt!r} at {moment} was lost: nobody can tell "
+        f"whether kie.ai accepted it and charged it. {_not_called(submission)}{HOW_TO_GO_ON}"
     )
 
 
 def _not_called(submission: Submission) -> str:
     if submission.recipient is None:
         return ""
-    return "kie.ai has not called back about it for as long as such a video takes. "
+    return "kie.ai has not called back about it in the time that such a video takes. "

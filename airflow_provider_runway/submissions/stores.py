@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The file that tells a folder of records from the empty place where a mount is missing.
+#: The file that tells a folder of notes from an empty mount point.
 MARKER = "runway-state"
 
-#: How long a record is kept. A day longer than kie.ai keeps a video: after that it leads nowhere.
+#: How long a note is kept. A day longer than kie.ai keeps a video: after that, it is of no use.
 RETENTION = timedelta(days=15)
 
 #: What stands in Airflow's store for a value that is removed, but still in a file of before an upgrade.
@@ -105,8 +105,9 @@ class _AirflowStateStore:
             # No folder, or no package that reaches it: after the upgrade, nobody needs it for anything else.
             except (FileNotFoundError, RunwayValidationError) as error:
                 log.warning(
-                    "If this task submitted before Airflow was upgraded to 3.3, it may pay again, for its "
-                    "note cannot be read: %s Once no task of then is left, remove [runway] state_path.",
+                    "If this task submitted before Airflow was upgraded to 3.3, it may pay again, because "
+                    "its note cannot be read: %s Once all tasks from before the upgrade have ended, remove "
+                    "[runway] state_path.",
                     error,
                 )
                 self._left[key] = None
@@ -152,8 +153,8 @@ class _FileStateStore:
             self._store(MARKER, "Without this file, operators take the folder for a missing mount.\n")
             return
         raise FileNotFoundError(
-            f"[runway] state_path={self._folder!r} is not there, or is no folder of records (a mount that is "
-            f"missing?). If it is new, make the folder and an empty file {MARKER!r} in it."
+            f"[runway] state_path={self._folder!r} does not exist, or is not a folder of notes (is a mount "
+            f"missing?). If it is new, create the folder, and an empty file {MARKER!r} in it."
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The address of one submission, at which kie.ai reports its end: nobody can guess it, and it says nothing.
+"""The callback URL of one submission: nobody can guess it, and it reveals nothing.
 
 A token names the try of the Airflow task that submits (its ID is new for each try) and the request, and is
 signed with what the connection's API key leads to. It holds neither the key nor anything of the prompt.
@@ -56,7 +56,7 @@ class Recipient:
 
     def url(self, base_url: str, conn_id: str, api_key: str) -> str:
         """
-        Return the address that is given to kie.ai.
+        Return the URL that is given to kie.ai.
 
         :param base_url: The URL of Airflow's API server, as kie.ai reaches it.
         :param conn_id: The connection's ID.

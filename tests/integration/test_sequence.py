@@ -62,7 +62,7 @@ def test_a_place_where_the_last_cannot_be_stored_is_refused_by_the_first(
 ) -> None:
     (tmp_path / "2024.mp4").write_bytes(b"somebody's")
     dag = made(continuations, path=f"{tmp_path}/{{{{ ds }}}}.mp4")
-    with pytest.raises(RunwayValidationError, match=r"path='.*2024\.mp4'.*a file already"):
+    with pytest.raises(RunwayValidationError, match=r"path='.*2024\.mp4'.*already a file"):
         Step(dag, 1, ds="2024").run()
     assert runway_simulator.creations == []
     dag = made(continuations, path=f"{tmp_path}/{{{{ ds }}}}.mp4", overwrite=True)
@@ -102,7 +102,7 @@ def test_it_can_be_written_down() -> None:
 
 @pytest.mark.parametrize("quality", ["1080p", "{{ quality }}", None])
 def test_a_quality_that_cannot_be_extended_is_refused_by_name(quality: Any) -> None:
-    with pytest.raises(RunwayValidationError, match=r"quality=.*'720p'.*1080p cannot be extended"):
+    with pytest.raises(RunwayValidationError, match=r"quality=.*'720p'.*1080p video cannot be extended"):
         made(path="/data/", quality=quality)
 
 

@@ -228,7 +228,7 @@ class TestFolder:
         store = state_store(context_of(), may_begin=may_begin)
         assert store is not None
         arguments: tuple[Any, ...] = ("key", {}) if operation == "set" else ("key",)
-        with pytest.raises(FileNotFoundError, match=f"state_path=.*make the folder.*{MARKER}"):
+        with pytest.raises(FileNotFoundError, match=f"state_path=.*create the folder.*{MARKER}"):
             getattr(store, operation)(*arguments)
         assert not place.exists()
 

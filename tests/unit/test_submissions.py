@@ -422,7 +422,7 @@ def test_a_refusal_that_cannot_be_stored_is_no_error_either(
     first.intend(SOON)
     store.breaks = down("delete")
     first.refused()
-    assert "A retry will call the fate of this request unknown, though it was not taken" in caplog.text
+    assert "A retry will report this submission as unknown, although it was not accepted" in caplog.text
     store.breaks = down(times=0)
     # Too careful rather than twice.
     with pytest.raises(RunwaySubmissionUnknownError):

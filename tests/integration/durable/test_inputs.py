@@ -198,7 +198,7 @@ def test_a_file_that_kie_does_not_take_is_refused_before_it_is_sent(
 def test_what_is_neither_a_url_nor_a_file_is_refused_by_name(
     value: str, life: Callable[..., Life], runway_simulator: Simulator
 ) -> None:
-    with pytest.raises(RunwayValidationError, match=r"image_url=.*public http or https URL; or a file"):
+    with pytest.raises(RunwayValidationError, match=r"image_url=.*public http or https URL, or a file"):
         life(image_url=value).run()
     assert runway_simulator.stats()["requests"] == []
 

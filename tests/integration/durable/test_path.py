@@ -136,7 +136,7 @@ def test_a_file_that_is_there_already_is_refused_before_anything_is_paid_for(
 ) -> None:
     path = folder / "notes.mp4"
     path.write_bytes(content)
-    with pytest.raises(RunwayValidationError, match=r"path='.*notes\.mp4': there is a file already"):
+    with pytest.raises(RunwayValidationError, match=r"path='.*notes\.mp4': there is already a file"):
         life(path=str(path)).run()
     assert path.read_bytes() == content
     assert runway_simulator.creations == []
@@ -204,7 +204,7 @@ def test_a_file_of_somebody_else_beside_the_video_is_refused_before_anything_is_
 ) -> None:
     (folder / name).write_text('{"runway_task_id": "of another video"}')
     path = f"{folder}/one.mp4"
-    with pytest.raises(RunwayValidationError, match=rf"path='.*one\.mp4'.*=True.*{name}.*a file already"):
+    with pytest.raises(RunwayValidationError, match=rf"path='.*one\.mp4'.*=True.*{name}.*already a file"):
         life(path=path, **wanted, **MODES[mode]).run()
     assert runway_simulator.creations == []
     # It is in the way of nobody who does not ask for it, or who has it replaced.

@@ -119,7 +119,9 @@ class TestInARetry:
         with pytest.raises(Killed):
             task.run()
         task.rendered = {"prompt": ""}
-        with pytest.raises(RunwayValidationError, match=r"nobody can tell whether kie\.ai took it") as caught:
+        with pytest.raises(
+            RunwayValidationError, match=r"nobody can tell whether kie\.ai accepted it"
+        ) as caught:
             task.run()
         assert "othing was charged" not in str(caught.value)
 
@@ -259,7 +261,7 @@ class TestAfterALostAnswer:
         task.rendered = {"prompt": ""}
         clock = SimpleNamespace(time=lambda: time.time() + 10_000, sleep=time.sleep)
         monkeypatch.setattr("airflow_provider_runway.operators.calling.time", clock)
-        with pytest.raises(RunwayValidationError, match=r"nobody can tell whether kie\.ai took it"):
+        with pytest.raises(RunwayValidationError, match=r"nobody can tell whether kie\.ai accepted it"):
             woken(task, {"status": "none"})
         assert len(runway_simulator.creations) == 1
 

@@ -312,7 +312,7 @@ def test_a_first_try_fails_before_it_pays_where_the_folder_is_not_there(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", str(tmp_path / "state"))
     task = Life(None)
-    with pytest.raises(RunwayServerError, match="is not there"):
+    with pytest.raises(RunwayServerError, match="does not exist"):
         task.run()
     assert runway_simulator.creations == []
     assert not (tmp_path / "state").exists()

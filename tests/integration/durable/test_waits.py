@@ -99,7 +99,7 @@ def test_taking_up_what_still_goes_on_is_told_without_an_error(
     capsys.readouterr()
     assert task.run() is None
     said = capsys.readouterr().out
-    assert "Taking up Runway task" in said
+    assert "Resuming Runway task" in said
     assert "no video yet" not in said
     assert "errors.html" not in said
 
