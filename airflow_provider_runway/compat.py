@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from airflow.sdk import PokeReturnValue as PokeReturnValue
     from airflow.sdk import TaskGroup as TaskGroup
     from airflow.sdk import Variable as Variable
+    from airflow.sdk import XComArg as XComArg
     from airflow.sdk.configuration import conf as conf
     from airflow.sdk.definitions.asset import AssetRef as AssetRef
     from airflow.sdk.definitions.retry_policy import RetryPolicy as RetryPolicy

@@ -13,7 +13,7 @@ from airflow_provider_runway.triggers import results
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
-    from airflow_provider_runway.compat import Context
+    from airflow_provider_runway.compat import Context, XComArg
     from airflow_provider_runway.hooks.runway import RunwayHook
 
 
@@ -52,9 +52,9 @@ class RunwayDownloadOperator(KeepingOperator):
     def __init__(
         self,
         *,
-        path: str | os.PathLike[str],
-        runway_task_id: str | None = None,
-        video_url: str | None = None,
+        path: str | os.PathLike[str] | XComArg,
+        runway_task_id: str | XComArg | None = None,
+        video_url: str | XComArg | None = None,
         model: str = "runway",
         overwrite: bool = False,
         manifest: bool = False,
@@ -63,9 +63,9 @@ class RunwayDownloadOperator(KeepingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.path = path
-        self.runway_task_id = runway_task_id
-        self.video_url = video_url
+        self.path: Any = path
+        self.runway_task_id: Any = runway_task_id
+        self.video_url: Any = video_url
         self.model = model
         self.overwrite = overwrite
         self.manifest = manifest

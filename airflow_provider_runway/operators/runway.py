@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_runway.api.requests import (
     ExtendVideo,
@@ -14,6 +14,9 @@ from airflow_provider_runway.operators import inputs
 from airflow_provider_runway.operators.download import RunwayDownloadOperator
 from airflow_provider_runway.operators.submit import RunwaySubmitOperator
 from airflow_provider_runway.operators.upload import RunwayUploadOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_runway.compat import XComArg
 
 __all__ = [
     "RunwayAlephOperator",
@@ -52,20 +55,20 @@ class RunwayGenerateOperator(RunwaySubmitOperator):
     def __init__(
         self,
         *,
-        prompt: str,
+        prompt: str | XComArg,
         duration: int | str = 5,
         quality: str = "720p",
         aspect_ratio: str | None = "16:9",
-        image_url: str | None = None,
+        image_url: str | XComArg | None = None,
         watermark: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.prompt = prompt
+        self.prompt: Any = prompt
         self.duration = duration
         self.quality = quality
         self.aspect_ratio = aspect_ratio
-        self.image_url = image_url
+        self.image_url: Any = image_url
         self.watermark = watermark
 
     def build_request(self) -> GenerateVideo:
@@ -103,15 +106,15 @@ class RunwayExtendOperator(RunwaySubmitOperator):
     def __init__(
         self,
         *,
-        parent_task_id: str,
-        prompt: str,
+        parent_task_id: str | XComArg,
+        prompt: str | XComArg,
         quality: str = "720p",
         watermark: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.parent_task_id = parent_task_id
-        self.prompt = prompt
+        self.parent_task_id: Any = parent_task_id
+        self.prompt: Any = prompt
         self.quality = quality
         self.watermark = watermark
 
@@ -157,20 +160,20 @@ class RunwayAlephOperator(RunwaySubmitOperator):
     def __init__(
         self,
         *,
-        prompt: str,
-        video_url: str,
+        prompt: str | XComArg,
+        video_url: str | XComArg,
         aspect_ratio: str | None = None,
-        reference_image: str | None = None,
+        reference_image: str | XComArg | None = None,
         seed: int | str | None = None,
         watermark: str | None = None,
         upload_cn: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.prompt = prompt
-        self.video_url = video_url
+        self.prompt: Any = prompt
+        self.video_url: Any = video_url
         self.aspect_ratio = aspect_ratio
-        self.reference_image = reference_image
+        self.reference_image: Any = reference_image
         self.seed = seed
         self.watermark = watermark
         self.upload_cn = upload_cn

@@ -22,7 +22,7 @@ from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
 
 if TYPE_CHECKING:
     from airflow_provider_runway.api.tasks import RunwayTask
-    from airflow_provider_runway.compat import Context
+    from airflow_provider_runway.compat import Context, XComArg
     from airflow_provider_runway.hooks.runway import RunwayHook
     from airflow_provider_runway.submissions.journal import SubmissionJournal
     from airflow_provider_runway.submissions.record import Submission
@@ -91,7 +91,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         *,
         runway_conn_id: str = "runway_default",
         wait_for_completion: bool = False,
-        path: str | os.PathLike[str] | None = None,
+        path: str | os.PathLike[str] | XComArg | None = None,
         overwrite: bool = False,
         manifest: bool = False,
         thumbnail: bool = False,

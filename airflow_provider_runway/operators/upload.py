@@ -11,7 +11,7 @@ from airflow_provider_runway.exceptions import RunwayValidationError
 from airflow_provider_runway.triggers import results
 
 if TYPE_CHECKING:
-    from airflow_provider_runway.compat import Context
+    from airflow_provider_runway.compat import Context, XComArg
 
 
 class RunwayUploadOperator(BaseOperator):
@@ -32,9 +32,15 @@ class RunwayUploadOperator(BaseOperator):
     template_fields: Sequence[str] = ("path", "runway_conn_id")
     ui_color = "#fdeed9"
 
-    def __init__(self, *, path: str, runway_conn_id: str = "runway_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        path: str | os.PathLike[str] | XComArg,
+        runway_conn_id: str = "runway_default",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.path = path
+        self.path: Any = path
         self.runway_conn_id = runway_conn_id
 
     def execute(self, context: Context) -> str:

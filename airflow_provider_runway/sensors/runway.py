@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_runway.api.tasks import RunwayTask
-    from airflow_provider_runway.compat import Context
+    from airflow_provider_runway.compat import Context, XComArg
     from airflow_provider_runway.waiting.ending import WaitEnd
     from airflow_provider_runway.waiting.poller import Poller
 
@@ -71,7 +71,7 @@ class RunwayTaskSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        runway_task_id: str,
+        runway_task_id: str | XComArg,
         model: str = "runway",
         runway_conn_id: str = "runway_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -83,7 +83,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         super().__init__(
             poke_interval=30 if poke_interval is None else poke_interval, timeout=timeout, **kwargs
         )
-        self.runway_task_id = runway_task_id
+        self.runway_task_id: Any = runway_task_id
         self.model = model
         self.runway_conn_id = runway_conn_id
         self.deferrable = deferrable

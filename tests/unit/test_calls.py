@@ -94,9 +94,7 @@ def test_without_a_call_it_looks_when_the_video_should_long_be_done_and_then_now
 
 
 def test_it_looks_at_the_deadline_whatever_is_expected(arrived: dict[str, str]) -> None:
-    asyncio.run(
-        asyncio.wait_for(a_wait(end_time=time.time() - 1, may_wake_from=time.time() + 100).wait(), 5)
-    )
+    asyncio.run(asyncio.wait_for(a_wait(end_time=time.time() - 1, may_wake_from=time.time() + 100).wait(), 5))
 
 
 def test_after_three_calls_that_did_not_come_it_looks_as_without_and_says_so_once(
