@@ -27,7 +27,7 @@ export no_proxy := $(patsubst %,%$(comma),$(or $(no_proxy),$(NO_PROXY)))$(LOOPBA
 export NO_PROXY := $(no_proxy)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-all test-unit test-integration test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs links tutorial pictures python-2.11 chaos chaos-short chaos-2.11 coverage mutation fuzz benchmark debian lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-celery venv-celery-2.11 venv-release clean
+.PHONY: help demo demo-ui test test-all test-unit test-integration test-slow test-story test-system test-2.11 test-lowest test-matrix test-ui-3.1 test-ui-3.2 docs links tutorial pictures python-2.11 chaos chaos-short chaos-2.11 coverage mutation fuzz benchmark debian lint format check-wheel release pins venv venv-2.11 venv-3.1 venv-3.2 venv-lowest venv-benchmark venv-docs venv-celery venv-celery-2.11 venv-release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -40,13 +40,16 @@ demo-ui: venv ## the same, and leave Airflow running to look at
 
 test: test-unit test-integration test-story ## what tells most, with Airflow 3.3: unit, integration, one story (minutes)
 
-test-all: test-unit test-integration test-system ## all tests with Airflow 3.3 (about a quarter of an hour)
+test-all: test-unit test-integration test-slow test-system ## all tests with Airflow 3.3 (about half an hour)
 
 test-unit: venv ## the tests that need no server
 	.venv/bin/python -m pytest tests/unit -n 2
 
 test-integration: venv ## the tests against the simulated kie.ai
-	.venv/bin/python -m pytest tests/integration $(FOUR_WORKERS)
+	.venv/bin/python -m pytest tests/integration -m "not slow" $(FOUR_WORKERS)
+
+test-slow: venv ## those of them that take long: drawn videos, pages in a browser, downloads that break
+	.venv/bin/python -m pytest tests/integration -m slow $(FOUR_WORKERS)
 
 test-story: venv ## one complete story in a real Airflow: three videos
 	.venv/bin/python -m pytest tests/system/test_complete_story.py -k three_videos

@@ -20,7 +20,7 @@ from tests.integration.object_storage import bucket, content_of, keys_in, s3_ser
 
 __all__ = ["bucket", "s3_server"]
 
-pytestmark = pytest.mark.usefixtures("pauses")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("pauses")]
 
 DOWNLOADS, CUTS = 200, 3
 CLIP = Path(__file__).parents[2] / "airflow_provider_runway" / "simulator" / "clip.mp4"

@@ -15,7 +15,10 @@ import pytest
 from tests.harness.browser import CHROMIUM, Browser
 from tests.integration.page_server import Server
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
 
 # Whatever a page does after some seconds, it does after a twentieth of them; and its troubles are kept.
 PREPARE = """

@@ -20,7 +20,8 @@ STORIES = ("three_videos", "death_of_the_triggerer")
 DOCS = "tests/system/test_docs.py"
 _TESTS = {
     "unit": ["tests/unit", "-n", "2"],
-    "integration": ["tests/integration", "-n", "4", "--dist", "loadfile"],
+    "integration": ["tests/integration", "-m", "not slow", "-n", "4", "--dist", "loadfile"],
+    "slow": ["tests/integration", "-m", "slow", "-n", "4", "--dist", "loadfile"],
     "system": ["tests/system/test_complete_story.py", DOCS, "-k", " or ".join((*STORIES, Path(DOCS).stem))],
 }
 #: By name, in the order in which they are made, after the installation.
@@ -29,7 +30,9 @@ INSTALL = "install"
 #: What is tried after a failure in a running Airflow: whether that runs a task of its own.
 ALONE = "alone"
 #: What the table counts as tests.
-COUNTED = ("unit", "integration")
+COUNTED = ("unit", "integration", "slow")
+#: What takes long.
+LONG = ("slow", "system")
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,11 @@ def checks_of(cell: Cell) -> list[str]:
     """
     Return the checks that are made in an environment.
 
-    A whole Airflow is started with the first Python of each Airflow and day that this machine has.
+    What takes long is tried with the first Python of each Airflow and day that this machine has.
 
     :param cell: The environment.
     """
-    return [check for check in CHECKS if check != "system" or is_first(cell)]
+    return [check for check in CHECKS if check not in LONG or is_first(cell)]
 
 
 def is_first(cell: Cell) -> bool:

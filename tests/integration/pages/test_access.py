@@ -228,6 +228,7 @@ print("TOLD" + json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_with_fab_a_person_sees_the_dags_that_they_may_see(tmp_path: Path) -> None:
     pytest.importorskip("airflow.providers.fab")
     (tmp_path / "plugins").mkdir()

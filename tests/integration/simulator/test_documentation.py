@@ -25,6 +25,7 @@ def snippets() -> dict[str, str]:
     return dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
 
 
+@pytest.mark.slow
 def test_the_users_own_dag_is_tested_as_the_page_shows(tmp_path: Path) -> None:
     pytest.importorskip("airflow.sdk", reason="the page's DAG is written for Airflow 3")
     assert set(snippets()) == {"dags/paper_boat.py", "tests/conftest.py", "tests/test_paper_boat.py"}

@@ -21,6 +21,7 @@ from tests.integration.simulator.conftest import TEXT_TO_VIDEO, Client, MakeSimu
 av = pytest.importorskip("av")
 frames_of = pytest.importorskip("airflow_provider_runway.simulator.rendering.video").frames_of
 rendering = pytest.importorskip("airflow_provider_runway.simulator.rendering")
+pytestmark = pytest.mark.slow
 
 
 @dataclass
