@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     ("py:exc", r"(Value|Type)Error"),
     (
         "py:class",
-        r"AirflowFailException|BaseOperator|RunwaySession|airflow_provider_runway\.(waiting|api\.answers)\..*",
+        r"AirflowFailException|BaseOperator|XComArg|RunwaySession|airflow_provider_runway\.(waiting|api\.answers)\..*",
     ),
 ]
 

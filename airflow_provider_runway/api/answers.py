@@ -116,7 +116,7 @@ def read_created(status: int, body: bytes | str, retry_after: str | None = None)
     runway_task_id = values.identifier(values.mapping(data).get("taskId"))
     if runway_task_id is None:
         raise RunwayUnreadableAnswerError(
-            "kie.ai says that it took the request, but names no task ID", code=200
+            "kie.ai says that it accepted the request, but names no task ID", code=200
         )
     return runway_task_id
 

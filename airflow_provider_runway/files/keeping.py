@@ -117,7 +117,7 @@ class Keeper:
             raise self._another_file(f"it is the video of Runway task {told['runway_task_id']}")
         if self._is_named_after_task:
             if not fingerprint.size or fingerprint.boxes.are_a_part:
-                log.warning("%s is there, but not whole: it is stored anew", self.path)
+                log.warning("%s exists, but is incomplete: storing it again", self.path)
                 self._replace = True
                 return None
             if not fingerprint.boxes.are_whole:

@@ -135,9 +135,7 @@ def check_writable(target: ObjectStoragePath, path: str) -> None:
         folders = (place, *place.parents) if path.endswith("/") else place.parents
         folder = next(folder for folder in folders if os.path.lexists(folder))
         if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
-            raise RunwayValidationError(
-                f"path={path!r}: {str(folder)!r} is no folder that may be written to."
-            )
+            raise RunwayValidationError(f"path={path!r}: {str(folder)!r} is not a writable folder.")
     elif target.bucket:
         try:
             target.fs.info(target.bucket)

@@ -172,10 +172,10 @@ class RunwayHook(KeepingHook):
                 raise error.explain(after=f"{asked} has failed.{charged}") from None
             moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
             raise RunwaySubmissionUnknownError(
-                f"Nobody can tell whether kie.ai took the request and charged it: {error.message}. {asked} "
-                f"at {moment} had no clear answer, so it is not sent again. Look for it at {LOGS_URL}: if it "
-                "is there, give its task ID to a RunwayTaskSensor or a RunwayDownloadOperator; if not, clear "
-                "this task to submit it anew.",
+                f"Nobody can tell whether kie.ai accepted the request and charged for it: {error.message}. "
+                f"{asked} at {moment} had no clear answer, so it is not sent again. Look for it at "
+                f"{LOGS_URL}: if it is there, give its task ID to a RunwayTaskSensor or a "
+                "RunwayDownloadOperator; if not, clear this task to submit it again.",
                 code=error.code,
             ) from error
 

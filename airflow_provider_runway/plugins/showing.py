@@ -19,9 +19,9 @@ _LIVE_RUNS = ("queued", "running")
 _KINDS = dict(zip(SUBMITTING, ("generate", "extend", "aleph"), strict=True))
 
 _UNKNOWN = (
-    f"Nobody can know whether kie.ai took this request. Look for it at {LOGS_URL}. If it is there, take it "
-    "up with a RunwayTaskSensor or a RunwayDownloadOperator and its task ID; if it is not, clear this "
-    "task to submit it again."
+    f"Nobody can know whether kie.ai accepted this request. Look for it at {LOGS_URL}. If it is there, give "
+    "its task ID to a RunwayTaskSensor or a RunwayDownloadOperator; if it is not, clear this task to submit "
+    "it again."
 )
 _NOT_AWAITED = (
     f"Nothing in this run has waited for this video. See what became of it at {LOGS_URL}, or pick it up with "

@@ -144,13 +144,15 @@ def look(operator: BaseOperator, runway_conn_id: str, runway_task_id: str, model
         task = RunwayHook(runway_conn_id).get_task(runway_task_id, model=model)
     except RunwayError as error:
         # Whatever is wrong, the wait knows what to do with it.
-        operator.log.warning("kie.ai called, but the poll failed; still waiting: %s", error)
+        operator.log.warning("kie.ai called back, but the poll failed; still waiting: %s", error)
         return None
     if task.state is TaskState.FAILED:
         task.result_url()
     if task.state is TaskState.SUCCESS and task.video_url:
         return task
-    operator.log.info("kie.ai called, but Runway task %s is %s; still waiting", runway_task_id, task.state)
+    operator.log.info(
+        "kie.ai called back, but Runway task %s is %s; still waiting", runway_task_id, task.state
+    )
     return None
 
 

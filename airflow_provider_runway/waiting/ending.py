@@ -78,7 +78,7 @@ def goes_on(runway_task_id: str, *, was_seen: bool) -> str:
             f"paid for is open. Its record, if any: {LOGS_URL}"
         )
     return (
-        f"Runway task {runway_task_id} goes on at kie.ai and is charged. To have its video, give this ID to "
+        f"Runway task {runway_task_id} continues at kie.ai and is charged. To get its video, give this ID to "
         f"a RunwayTaskSensor or a RunwayDownloadOperator. Its record: {LOGS_URL}"
     )
 

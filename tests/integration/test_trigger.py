@@ -185,7 +185,7 @@ def test_an_outage_until_the_deadline_is_a_time_out(runway_simulator: Simulator)
     with pytest.raises(RunwayTimeoutError, match="503") as caught:
         run(RunwayTaskTrigger(task_id, end_time=time.time() + 0.3)).result()
     assert "charged" not in str(caught.value), "nobody has seen this ID"
-    with pytest.raises(RunwayTimeoutError, match=r"503.*goes on at kie.ai and is charged"):
+    with pytest.raises(RunwayTimeoutError, match=r"503.*continues at kie.ai and is charged"):
         run(RunwayTaskTrigger(task_id, end_time=time.time() + 0.3, kind="generate")).result()
 
 

@@ -275,14 +275,14 @@ def test_a_time_out_says_that_it_is_charged_only_of_a_task_that_kie_is_known_to_
     wait = poller(kind=kind)
     end = ended(wait.on_error(RunwayServerError("no answer"), START + 3600))
     text = str(end.error)
-    assert ("goes on at kie.ai and is charged" in text) is was_seen
+    assert ("continues at kie.ai and is charged" in text) is was_seen
     assert ("has not seen Runway task task-1" in text) is not was_seen
     assert text.index("No video after 3600 s") < text.index("no answer") < text.index("task-1")
 
 
 def test_a_time_out_says_that_it_is_charged_of_a_task_that_was_seen_in_another_process() -> None:
     end = ended(poller(was_seen=True).on_error(RunwayServerError("no answer"), START + 3600))
-    assert "goes on at kie.ai and is charged" in str(end.error)
+    assert "continues at kie.ai and is charged" in str(end.error)
 
 
 def test_a_time_out_names_the_last_failure_of_a_look_up() -> None:

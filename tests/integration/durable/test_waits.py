@@ -39,7 +39,7 @@ def test_a_failed_trigger_leaves_the_task_to_a_retry_where_the_video_is_not_ther
     task.run()
     runway_task_id = runway_simulator.creations[0]["task_id"]
     with pytest.raises(
-        RunwayError, match=f"{runway_task_id} goes on at kie.ai and is charged.*kie.ai/logs"
+        RunwayError, match=f"{runway_task_id} continues at kie.ai and is charged.*kie.ai/logs"
     ) as caught:
         task.trigger_fails()
     assert not isinstance(caught.value, AirflowFailException)
@@ -54,7 +54,7 @@ def test_a_wait_that_has_timed_out_goes_on_for_the_same_video_in_a_retry(
 ) -> None:
     runway_simulator.add_fault("stuck", CREATION)
     task = life(wait_for_completion=True, timeout=0.2)
-    with pytest.raises(RunwayTimeoutError, match="goes on at kie"):
+    with pytest.raises(RunwayTimeoutError, match="continues at kie"):
         task.run()
     runway_simulator.force_task(runway_simulator.creations[0]["task_id"], "success")
     assert task.run() == runway_simulator.creations[0]["task_id"]
