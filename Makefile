@@ -9,6 +9,7 @@ comma := ,
 # These tests mostly wait. A file stays with one worker, since its tests may share an Airflow or a simulator.
 TWO_WORKERS := -n 2 --dist loadfile
 FOUR_WORKERS := -n 4 --dist loadfile
+SIX_WORKERS := -n 6 --dist loadfile
 PINS := tests/pins
 # For the demo and the chaos run, such as FLAGS="--port 9000" and FLAGS="--seed 7".
 FLAGS ?=
@@ -46,7 +47,7 @@ test-unit: venv ## the tests that need no server
 	.venv/bin/python -m pytest tests/unit -n 2
 
 test-integration: venv ## the tests against the simulated kie.ai
-	.venv/bin/python -m pytest tests/integration -m "not slow" $(FOUR_WORKERS)
+	.venv/bin/python -m pytest tests/integration -m "not slow" $(SIX_WORKERS)
 
 test-slow: venv ## those of them that take long: drawn videos, pages in a browser, downloads that break
 	.venv/bin/python -m pytest tests/integration -m slow $(FOUR_WORKERS)
@@ -54,14 +55,14 @@ test-slow: venv ## those of them that take long: drawn videos, pages in a browse
 test-story: venv ## one complete story in a real Airflow: three videos
 	.venv/bin/python -m pytest tests/system/test_complete_story.py -k three_videos
 
-test-system: venv ## all tests in a real Airflow
-	.venv/bin/python -m pytest tests/system $(TWO_WORKERS)
+test-system: venv ## all tests in a real Airflow; FLAGS="-k callbacks"
+	.venv/bin/python -m pytest tests/system $(TWO_WORKERS) $(FLAGS)
 
 test-2.11: venv-2.11 ## the tests that need no running Airflow, with Airflow 2.11 (Python 3.11 or 3.12)
-	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/durable $(FOUR_WORKERS)
+	AIRFLOW_HOME=$(CURDIR)/.venv-2.11/airflow-home .venv-2.11/bin/python -m pytest tests/unit tests/integration/durable $(SIX_WORKERS)
 
 test-lowest: venv-lowest ## unit and integration tests with the lowest versions that are supported (Python 3.11 or 3.12)
-	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(FOUR_WORKERS)
+	AIRFLOW_HOME=$(CURDIR)/.venv-lowest/airflow-home .venv-lowest/bin/python -m pytest tests/unit tests/integration $(SIX_WORKERS)
 
 test-matrix: venv ## on every supported Airflow and Python, with the packages of two days (hours); FLAGS="--airflow 3.1"
 	@.venv/bin/python -m tests.matrix $(FLAGS)

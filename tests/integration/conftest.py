@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,17 @@ def _no_proxy_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_learned_from_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_runway.waiting.poller.DURATIONS._seen", {})
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests() -> Iterator[None]:
+    """Have no secret masked after its test: each new one costs more with every one that is masked already."""
+    from airflow_provider_runway.compat import mask_secret
+
+    yield
+    module: Any = sys.modules[mask_secret.__module__]
+    masker = module._secrets_masker()
+    masker.patterns, masker.replacer = set(), None
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """Test on every supported Airflow and Python, and print the table: ``python -m tests.matrix [--write-docs]``.
 
 What has been tried is noted in ``.matrix`` and not tried again as long as the package and its tests stay as
-they are, so that an interrupted run goes on where it was.
+they are, so that an interrupted run goes on where it was, and two runs of different Airflows can share a
+machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import shutil
 import sys
@@ -51,13 +53,14 @@ def main() -> int:
             outcome = try_it(check, cell)
             print(f"       {outcome.said}", flush=True, file=sys.stderr)
             noted.setdefault(cell.name, {})[check] = outcome
-            _write(of, noted)
+            _note(of, cell.name, noted[cell.name])
             if check == INSTALL and not outcome.good:
                 break
             if check == "system" and not outcome.good:
                 checks.append(ALONE)
         if todo and not asked.keep:
             shutil.rmtree(FOLDER / cell.name, ignore_errors=True)
+    noted = _read(of)
     text = table(noted)
     print(text)
     failed = [f"{name} {check}" for name, found in noted.items() for check in failures(found)]
@@ -121,12 +124,16 @@ def _read(of: str) -> dict[str, dict[str, Outcome]]:
     }
 
 
-def _write(of: str, noted: dict[str, dict[str, Outcome]]) -> None:
-    outcomes = {
-        name: {check: asdict(outcome) for check, outcome in found.items()} for name, found in noted.items()
-    }
+def _note(of: str, cell: str, found: dict[str, Outcome]) -> None:
     FOLDER.mkdir(exist_ok=True)
-    _NOTES.write_text(json.dumps({"of": of, "outcomes": outcomes}, indent=1))
+    with (FOLDER / "lock").open("w") as lock:
+        # Another run may have noted others meanwhile.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        outcomes = {
+            name: {check: asdict(outcome) for check, outcome in checks.items()}
+            for name, checks in {**_read(of), cell: found}.items()
+        }
+        _NOTES.write_text(json.dumps({"of": of, "outcomes": outcomes}, indent=1))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ STORIES = ("three_videos", "death_of_the_triggerer")
 DOCS = "tests/system/test_docs.py"
 _TESTS = {
     "unit": ["tests/unit", "-n", "2"],
-    "integration": ["tests/integration", "-m", "not slow", "-n", "4", "--dist", "loadfile"],
+    "integration": ["tests/integration", "-m", "not slow", "-n", "6", "--dist", "loadfile"],
     "slow": ["tests/integration", "-m", "slow", "-n", "4", "--dist", "loadfile"],
     "system": ["tests/system/test_complete_story.py", DOCS, "-k", " or ".join((*STORIES, Path(DOCS).stem))],
 }

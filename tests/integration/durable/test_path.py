@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_paid_for(
     life: Callable[..., Life], runway_simulator: Simulator, folder: Path
 ) -> None:
     (folder / "notes").write_text("no folder")
-    with pytest.raises(RunwayValidationError, match=r"path='.*/notes/videos/': '.*/notes' is not a writable folder"):
+    with pytest.raises(RunwayValidationError, match=r"path='.*/notes/videos/': '.*/notes' is not a writable"):
         life(path=f"{folder}/notes/videos/").run()
     assert runway_simulator.creations == []
 
