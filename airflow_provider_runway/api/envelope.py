@@ -229,5 +229,5 @@ def _parse(body: bytes | str, status: int) -> tuple[int, str, Any] | None:
 
 def _excerpt(body: bytes | str) -> str:
     text = body[:2000].decode("utf-8", "replace") if isinstance(body, bytes) else body[:2000]
-    text = " ".join(values.clean(text).split())
+    text = values.one_line(text)
     return text if len(text) <= 300 else f"{text[:300]}…"

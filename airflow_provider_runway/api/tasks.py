@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from airflow_provider_runway.api import values
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayError,
@@ -221,7 +222,7 @@ def task_failure(
     """
     failure = next((row for row in _FAILURES if row.fits(error_code, error_message or "")), _VENDOR)
     code = "" if error_code is None else f" (code {error_code})"
-    said = " ".join((error_message or "no reason given").split()).rstrip(". ")
+    said = values.one_line(error_message or "no reason given").rstrip(". ")
     record = "Its record" if runway_task_id is None else f"The record of Runway task {runway_task_id}"
     reserved = f"{credits_reserved:g} credits were reserved for it. " if credits_reserved else ""
     return failure.kind(

@@ -16,11 +16,17 @@ from urllib.parse import urlsplit
 #: In which kie.ai writes calendar times that name no zone: seen beside a Date header, eight hours ahead.
 _KIE_ZONE = timezone(timedelta(hours=8))
 _CANNOT_BE_STORED = re.compile("[\x00\ud800-\udfff]")
+_STEERS_TERMINALS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
     """Return the text without what no database column and no log file takes (NUL, lone surrogates)."""
     return _CANNOT_BE_STORED.sub("�", text)
+
+
+def one_line(text: str) -> str:
+    """Return the text as one line for errors and logs: without control characters and lone surrogates."""
+    return _STEERS_TERMINALS.sub("�", " ".join(text.split()))
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -124,7 +124,8 @@ class KeepingHook(HttpHook):
         try:
             return self._repeat(lambda: self._store(keeper, url, task), lambda error: error.repeat_lookup)
         except RunwayError as error:
-            after = f"Downloading {url.partition('?')[0]} has failed."
+            of = f" (Runway task {task.task_id})" if task else ""
+            after = f"Downloading {url.partition('?')[0]}{of} has failed."
             if isinstance(error, RunwayServerError):
                 after += f" Nothing half is left under {keeper.path}; kie.ai keeps the video for 14 days."
             raise error.explain(after=after, runway_task_id=task.task_id if task else None) from None

@@ -14,8 +14,10 @@ import pytest
 
 from airflow_provider_runway import __version__
 from airflow_provider_runway.api.requests import GenerateVideo
+from airflow_provider_runway.compat import AIRFLOW
 from airflow_provider_runway.exceptions import (
     RunwayAuthenticationError,
+    RunwayConnectionNotFoundError,
     RunwayError,
     RunwayNotConnectedError,
     RunwayValidationError,
@@ -122,7 +124,11 @@ def test_the_password_of_a_proxy_is_not_shown_with_what_is_wrong_beside_it(
 
 @pytest.mark.parametrize("extra", [["webhook-secret"], "webhook-secret", 7])
 def test_an_extra_that_is_no_object_is_refused_and_not_shown(connect: Connect, extra: Any) -> None:
-    with pytest.raises(RunwayValidationError, match=r"runway_default.*extra.*JSON object") as caught:
+    expected: tuple[type[Exception], str] = (RunwayValidationError, r"runway_default.*extra.*JSON object")
+    if AIRFLOW == (3, 0):
+        # Which takes a connection that it cannot read for one that is not there.
+        expected = (RunwayConnectionNotFoundError, "runway_default")
+    with pytest.raises(expected[0], match=expected[1]) as caught:
         load_settings(connect(extra=json.dumps(extra)))
     assert "webhook-secret" not in str(caught.value)
 

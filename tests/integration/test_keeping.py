@@ -453,8 +453,9 @@ def test_a_link_that_leads_nowhere_is_no_stored_video(
         monkeypatch.setattr(os, "link", no_links)
     path = tmp_path / f"{task.task_id}.mp4"
     path.symlink_to("/nowhere/else.mp4")
-    with pytest.raises(RunwayStorageError, match=rf"{task.task_id}\.mp4.+kie\.ai keeps the video"):
+    with pytest.raises(RunwayStorageError, match=rf"{task.task_id}\.mp4.+kie\.ai keeps the video") as caught:
         RunwayHook().keep_video(f"{tmp_path}/", task=task)
+    assert f"Runway task {task.task_id}" in str(caught.value), "it is what a download asks for"
     assert names_in(tmp_path) == [path.name]
     assert path.is_symlink()
     RunwayHook().keep_video(f"{tmp_path}/", task=task, overwrite=True)

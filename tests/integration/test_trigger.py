@@ -215,7 +215,8 @@ def test_a_stuck_task_ends_at_the_deadline_of_the_first_trigger(runway_simulator
 
     async def restarted() -> Any:
         first = asyncio.create_task(_event(trigger))
-        await asyncio.sleep(0.05)
+        while not runway_simulator.tasks[0]["lookups"]:  # noqa: ASYNC110 - the simulator is in a thread
+            await asyncio.sleep(0.001)
         first.cancel()
         return await _event(again(trigger))
 

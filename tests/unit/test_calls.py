@@ -27,12 +27,19 @@ def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "_MISSED", {})
 
 
+class Arrived(dict[str, str]):
+    """What the API server has left as the XCom, and how often a trigger has read it."""
+
+    reads = 0
+
+
 @pytest.fixture
-def arrived(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def arrived(monkeypatch: pytest.MonkeyPatch) -> Arrived:
     """What the API server has left as the XCom, which a trigger reads."""
-    kept: dict[str, str] = {}
+    kept = Arrived()
 
     async def read(_: Any) -> Any:
+        kept.reads += 1
         return dict(kept)
 
     monkeypatch.setattr(arrivals, "_read_in_trigger", read)
@@ -182,7 +189,8 @@ def test_a_wait_that_is_cancelled_leaves_nothing_behind(posted: dict[str, Any]) 
     async def story() -> None:
         one = Board("runway_default")
         wait = asyncio.create_task(one.wait_for("ours", time.time() + 1000))
-        await asyncio.sleep(0.03)
+        while one._reader is None:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
         wait.cancel()
         with pytest.raises(asyncio.CancelledError):
             await wait
@@ -240,14 +248,15 @@ def test_where_none_comes_that_is_told_once_none_is_expected(arrived: dict[str, 
 
 
 def test_what_was_seen_to_be_foreign_is_not_told_again(
-    arrived: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    arrived: Arrived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lost_answer, "_PAUSE", 0.01)
     arrived["ours"] = "foreign"
 
     async def story() -> Any:
         event = asyncio.create_task(first_event(lost_answer_trigger(foreign="foreign")))
-        await asyncio.sleep(0.05)
+        while arrived.reads < 3:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
         assert not event.done()
         arrived["ours"] = "made"
         return await event

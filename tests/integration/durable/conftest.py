@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,13 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def killed_at() -> Iterator[Callable[[str], None]]:
     """A function that kills the worker once, at a moment of the submission or the wait."""
+    arranged: list[pytest.MonkeyPatch] = []
 
     def arrange(moment: str) -> None:
         patches = pytest.MonkeyPatch()
+        arranged.append(patches)
         submit = RunwayHook.submit
 
         def die(*arguments: Any, **keywords: Any) -> Any:
@@ -58,4 +60,6 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         }
         patches.setattr(*target[moment], die)
 
-    return arrange
+    yield arrange
+    for patches in reversed(arranged):
+        patches.undo()

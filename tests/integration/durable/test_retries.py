@@ -82,11 +82,13 @@ def test_a_retry_whose_video_is_there_returns_it_without_another_deferral(
 def test_a_worker_killed_again_and_again_while_waiting_costs_nothing(
     life: Callable[..., Life], killed_at: Callable[[str], None], runway_simulator: Simulator
 ) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
     task = life(wait_for_completion=True, retries=5)
     for _ in range(3):
         killed_at("while waiting")
         with pytest.raises(Killed):
             task.run()
+    runway_simulator.force_task(runway_simulator.creations[0]["task_id"], "success")
     assert task.to_the_end() == runway_simulator.creations[0]["task_id"]
     assert len(runway_simulator.creations) == 1
 

@@ -313,10 +313,9 @@ def test_an_outage_ends_with_all_tasks_known(simulator: Simulator, client: Clien
     assert client.detail(task_id)["taskId"] == task_id
 
 
+@pytest.mark.timeout(60)
 def test_stopping_does_not_wait_for_slow_answers(simulator: Simulator, client: Client) -> None:
     simulator.add_fault("slow", GENERATE, seconds=600)
     with pytest.raises(requests.ReadTimeout):
         client.session.post(client.url + GENERATE, json=TEXT_TO_VIDEO, timeout=0.5)
-    began = time.monotonic()
     simulator.stop()
-    assert time.monotonic() - began < 60

@@ -188,15 +188,13 @@ def test_a_simulator_that_closes_does_not_wait_for_what_it_draws(
         simulator.advance(1000)
         task_id = client.extend(task_id)
     url = finished_urls(simulator, client, task_id)["videoUrl"]
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         asked = pool.submit(requests.get, url, timeout=300)
         deadline = time.monotonic() + 30
         while not list((tmp_path / "results").iterdir()):
             assert time.monotonic() < deadline, "nothing is drawn"
             time.sleep(0.01)
-        began = time.monotonic()
-        simulator.close()
-        assert time.monotonic() - began < 15
+        pool.submit(simulator.close).result(timeout=30)
         assert isinstance(asked.exception(), requests.ConnectionError)
     assert list((tmp_path / "results").iterdir()) == [], "half a video is left"
 

@@ -391,6 +391,17 @@ FAILURES = [
 # fmt: on
 
 
+@pytest.mark.parametrize("look", [runway, aleph, market])
+def test_words_of_a_failure_cannot_steer_a_terminal(look: Callable[..., RunwayTask]) -> None:
+    said = "a\x1b[31mb\x07c\x7fd\x9be\r\n\tf"
+    task = look(state="fail", successFlag=3, failMsg=said, errorMessage=said)
+    with pytest.raises(RunwayError) as caught:
+        task.result_url()
+    text = str(caught.value)
+    assert "a�[31mb�c�d�e f" in text
+    assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
+
+
 @BOTH
 @pytest.mark.parametrize(("code", "text", "final"), FAILURES)
 def test_a_failed_task_says_why_and_is_retried_where_that_can_help(
