@@ -47,7 +47,7 @@ class Report:
         for title, cases in (
             ("Charged twice", verdict.charged_twice),
             ("Lost", verdict.lost),
-            ("Unknown, though kie.ai had called", verdict.unknown_though_called),
+            ("Unknown, although the callback had arrived", verdict.unknown_though_called),
             ("Other failures", verdict.other_failures),
             ("The key is in", self._evidence.leaks),
             ("Rests of files", self._evidence.rests),
@@ -59,20 +59,21 @@ class Report:
     def _table(self) -> str:
         verdict = self._evidence.verdict
         unknown = f"{verdict.unknown_charged} charged, {verdict.unknown_not_charged} not"
+        found = verdict.unknown_though_called
         rows: list[tuple[str, object]] = [
-            ("asked", verdict.asked),
+            ("requested", verdict.asked),
             ("charged", verdict.charged),
             ("of these, failed at kie.ai", verdict.failed_generations),
             ("delivered", verdict.delivered),
             ("only submitted, and failed at kie.ai later", verdict.submitted_in_vain),
-            ("**charged twice**", f"**{len(verdict.charged_twice)}** ({verdict.surplus} charges too many)"),
-            ("**lost** (charged, no video, not called unknown)", f"**{len(verdict.lost)}**"),
+            ("**charged twice**", f"**{len(verdict.charged_twice)}** ({verdict.surplus} surplus charges)"),
+            ("**lost** (charged, no video, not reported as unknown)", f"**{len(verdict.lost)}**"),
             (
                 "unknown, ended as `RunwaySubmissionUnknownError`",
                 f"{verdict.unknown_charged + verdict.unknown_not_charged} ({unknown})",
             ),
             *(
-                [("**unknown, though kie.ai had called**", f"**{len(verdict.unknown_though_called)}**")]
+                [("**unknown, although the callback had arrived**", f"**{len(found)}**")]
                 if self._options.callbacks
                 else []
             ),
@@ -80,8 +81,8 @@ class Report:
             ("kills", _counts(self._kills)),
             ("faults", _counts(self._faults)),
             ("API key in database and logs", len(self._evidence.leaks)),
-            ("of the delivered, stored as whole files", verdict.stored),
-            ("rests of files", len(self._evidence.rests)),
+            ("of those delivered, stored as complete files", verdict.stored),
+            ("leftover partial files", len(self._evidence.rests)),
             ("time", f"{self._seconds / 60:.1f} minutes"),
         ]
         head = f'| `{self._options.command} FLAGS="{self._options.flags}"` | |\n|---|---|\n'

@@ -17,12 +17,11 @@ FOLDER = REPOSITORY / ".matrix"
 #: Tests of a running Airflow: the complete story, and waits that outlive their triggerer.
 STORIES = ("three_videos", "death_of_the_triggerer")
 #: Each snippet of the README and the docs.
-DOCS = "tests/system/test_docs.py"
 _TESTS = {
     "unit": ["tests/unit", "-n", "2"],
     "integration": ["tests/integration", "-m", "not slow", "-n", "6", "--dist", "loadfile"],
     "slow": ["tests/integration", "-m", "slow", "-n", "4", "--dist", "loadfile"],
-    "system": ["tests/system/test_complete_story.py", DOCS, "-k", " or ".join((*STORIES, Path(DOCS).stem))],
+    "system": ["tests/system/test_complete_story.py", "-k", " or ".join(STORIES)],
 }
 #: By name, in the order in which they are made, after the installation.
 CHECKS = ("pip check", *_TESTS)

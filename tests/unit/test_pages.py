@@ -43,7 +43,7 @@ def test_the_connection_can_be_used(snippet: Snippet) -> None:
         ("docs/operators.md", "## Text to video", operators.RunwayGenerateOperator),
         ("docs/operators.md", "## Extend", operators.RunwayExtendOperator),
         ("docs/operators.md", "## Restyle with Aleph", operators.RunwayAlephOperator),
-        ("docs/operators.md", "## What the three have in common", RunwaySubmitOperator),
+        ("docs/operators.md", "## Arguments of all three", RunwaySubmitOperator),
         ("docs/waiting.md", "## The sensor", RunwayTaskSensor),
         ("docs/storing.md", "## The operator", operators.RunwayDownloadOperator),
     ],
@@ -86,7 +86,7 @@ def test_the_readme_tells_of_the_run_that_kills_everything_what_its_page_does() 
     twice, lost = "**charged twice**", "**lost**"
     said = " ".join(PAGES["README.md"].split())
     assert (
-        f"requests {measured('with notes', 'asked')} videos while killing processes at random, "
+        f"requests {measured('with notes', 'requested')} videos while killing processes at random, "
         f"{measured('with notes', twice)} were charged twice and {measured('with notes', lost)} were lost; "
         f"without its notes of what was submitted, {measured('without notes', twice)} were charged twice"
     ) in said
