@@ -51,9 +51,14 @@ def reach(path: str, what: str = "path") -> ObjectStoragePath:
         package = _PACKAGES.get(scheme, f"the Airflow provider for {scheme}://")
         raise RunwayValidationError(f"{what}={path!r}: {error}. Install {package} on all workers.") from error
     # Airflow takes a path for a URL, and an empty query or fragment out of it: a "?" at the end is lost.
-    if not str(target.path).endswith(path.rpartition("/")[2]):
+    taken = str(target.path)
+    before, _, name = path.rpartition("/")
+    if before.endswith(":/"):
+        # A bucket alone, after its connection; Airflow puts a "/" at its end.
+        name, taken = name.rpartition("@")[2], taken.rstrip("/")
+    if not taken.endswith(name):
         raise RunwayValidationError(
-            f"{what}={path!r}: Airflow takes it for {str(target.path)!r}; choose a name without '?' and '#'."
+            f"{what}={path!r}: Airflow takes it for {taken!r}; choose a name without '?' and '#'."
         )
     return target
 

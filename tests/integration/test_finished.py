@@ -329,12 +329,13 @@ def test_before_anything_was_noted_it_waits(folder: Path, connect: Callable[...,
     asyncio.run(none())
 
 
-def test_the_folder_may_be_in_an_object_store(bucket: Any, watch: Watch) -> None:
-    noted = watch(path=uri("watched/"))
-    assert keys_in(bucket) == [f"watched/{noted}.json"]
+@pytest.mark.parametrize("key", ["watched", ""], ids=["a folder", "the bucket"])
+def test_the_folder_may_be_in_an_object_store(bucket: Any, watch: Watch, key: str) -> None:
+    noted = watch(path=uri(f"{key}/" if key else ""))
+    assert keys_in(bucket) == [f"{key}/{noted}.json" if key else f"{noted}.json"]
 
     async def once() -> None:
-        async with watching(uri("watched")) as event:
+        async with watching(uri(key).rstrip("/")) as event:
             assert (await event())["runway_task_id"] == noted
             await nothing_more(event)
 

@@ -14,7 +14,7 @@ from airflow_provider_runway.exceptions import (
     RunwayStorageError,
     RunwayValidationError,
 )
-from airflow_provider_runway.files import writing
+from airflow_provider_runway.files import storage, writing
 from airflow_provider_runway.hooks.runway import RunwayHook
 from tests.integration.object_storage import (
     BUCKET,
@@ -213,6 +213,12 @@ def test_a_bucket_that_is_not_there_is_an_error_that_names_it(bucket: Any, serve
     path = f"s3://{CONN_ID}@no-such-bucket/boat.mp4"
     with pytest.raises(RunwayStorageError, match=r"no-such-bucket.+kie\.ai keeps the video"):
         RunwayHook().keep_video(path, video_url=serve())
+
+
+@pytest.mark.parametrize("end", ["?", "#", "/?", "/#", "/a?", "/a#"])
+def test_a_name_of_which_airflow_loses_the_end_is_refused(bucket: Any, end: str) -> None:
+    with pytest.raises(RunwayValidationError, match=r"Airflow takes it for 'videos(/a?)?'"):
+        storage.reach(f"s3://{CONN_ID}@{BUCKET}{end}")
 
 
 def test_a_folder_in_a_bucket(bucket: Any, serve: Serve) -> None:

@@ -11,7 +11,7 @@ import requests
 from airflow_provider_runway.exceptions import RunwayError, RunwayValidationError
 from airflow_provider_runway.operators.runway import RunwayUploadOperator
 from airflow_provider_runway.simulator.server import Simulator
-from tests.integration.durable.life import MODES, Life
+from tests.integration.durable.life import MODES, Killed, Life
 from tests.integration.object_storage import (
     BUCKET,
     bucket,
@@ -75,6 +75,24 @@ def test_a_bucket_that_is_not_there_is_said_before_anything_is_paid_for(
     with pytest.raises(RunwayValidationError, match=r"path='s3://aws_local@missing-bucket/out/': .*bucket"):
         life(path="s3://aws_local@missing-bucket/out/").to_the_end()
     assert runway_simulator.creations == []
+
+
+@pytest.mark.parametrize("key", ["", "/", "/notes"], ids=["the bucket", "with a slash", "a folder"])
+def test_a_retry_resumes_what_is_noted_in_s3(
+    key: str,
+    runway_simulator: Simulator,
+    killed_at: Callable[[str], None],
+    bucket: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__RUNWAY__STATE_PATH", uri("").rstrip("/") + key)
+    task = Life(None)
+    killed_at("after the record")
+    with pytest.raises(Killed):
+        task.run()
+    assert f"{key.strip('/')}/runway-state".lstrip("/") in keys_in(bucket)
+    assert task.to_the_end() == runway_simulator.creations[0]["task_id"]
+    assert len(runway_simulator.creations) == 1
 
 
 def test_a_file_of_s3_is_uploaded_by_a_task_of_its_own(
