@@ -73,6 +73,15 @@ class Search:
         if not self._errors:
             return RunwayTaskNotFoundError("nobody was asked")
         first, last = self._errors[0], self._errors[-1]
+        gone = next((error for error in self._errors if _is_gone(error)), None)
+        unknown = next((error for error in self._errors if isinstance(error, RunwayTaskNotFoundError)), None)
+        if gone and unknown:
+            # The one that is gone may be the one that made the task, and be back after a deployment: a video
+            # that is paid for is not given up on the word of the other one.
+            return gone.explain(
+                after=f"The other generation of the API, {self._apis[self._errors.index(unknown)]!r}, does "
+                "not know the task."
+            )
         if _is_gone(first) and not _is_gone(last):
             return last.explain(
                 after=f"The other generation of the API, {self._apis[0]!r}, is not there (HTTP 404): check "

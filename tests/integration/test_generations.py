@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -139,12 +140,11 @@ def test_a_task_is_found_though_the_connections_generation_was_retired(
 @pytest.mark.parametrize(
     ("other", "kind"),
     [
-        (envelope(None, 422, "recordInfo is null"), RunwayTaskNotFoundError),
         (envelope(None, 401, "Unauthorized"), RunwayAuthenticationError),
         (envelope(None, 500, "internal error"), RunwayServerError),
         (Answer(json.dumps(gone("/api/v1/jobs/recordInfo")).encode(), 404), RunwayRequestError),
     ],
-    ids=["unknown", "refused", "an outage", "gone too"],
+    ids=["refused", "an outage", "gone too"],
 )
 def test_where_the_connections_generation_was_retired_the_other_has_the_last_word(
     recorder: Recorder, connect: Callable[..., str], other: Answer, kind: type[RunwayError]
@@ -160,15 +160,39 @@ def test_where_the_connections_generation_was_retired_the_other_has_the_last_wor
         assert "extra 'api'" in str(caught.value), "the text does not say what to change"
 
 
-def test_a_new_task_of_the_market_has_its_grace_though_the_dedicated_routes_were_retired(
-    recorder: Recorder, connect: Callable[..., str]
+@pytest.mark.parametrize("api", ["dedicated", "market"])
+def test_a_task_is_not_unknown_while_a_generation_that_may_know_it_is_not_there(
+    recorder: Recorder, connect: Callable[..., str], api: str
 ) -> None:
-    connect(host=recorder.url, extra={"api": "market"})
-    retired = Answer(json.dumps(gone("/api/v1/runway/record-detail")).encode(), 404)
+    connect(host=recorder.url, extra={"api": api})
+    away = Answer(json.dumps(gone("/api/v1/runway/record-detail")).encode(), 404)
     unknown = envelope(None, 422, "recordInfo is null")
-    recorder.answer = lambda request: retired if "record-detail" in request.path else unknown
-    with pytest.raises(RunwayTaskNotFoundError):
-        RunwayHook(patience=0).get_task("1")
+    recorder.answer = lambda request: away if "record-detail" in request.path else unknown
+    hook = RunwayAsyncHook(patience=0)
+    for look in (RunwayHook(patience=0).get_task, lambda task_id: asyncio.run(hook.get_task(task_id))):
+        with pytest.raises(RunwayError) as caught:
+            look("1")
+        assert type(caught.value) is RunwayRequestError
+        assert "extra 'api'" in str(caught.value), "the text does not say what to change"
+        assert "'market', does not know the task" in str(caught.value)
+
+
+def test_a_wait_outlasts_a_deployment_in_which_the_generation_of_its_task_is_not_there(
+    recorder: Recorder, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=recorder.url, extra={"api": "dedicated"})
+    now = [time.time()]
+    monkeypatch.setattr("airflow_provider_runway.sensors.runway.time.time", lambda: now[0])
+    away = Answer(json.dumps(gone("/api/v1/runway/record-detail")).encode(), 404)
+    dedicated: list[Any] = [envelope({"state": "generating"}), *[away] * 9]
+    dedicated.append(envelope({"state": "success", "videoInfo": {"videoUrl": "https://files.test/v.mp4"}}))
+    unknown = envelope(None, 422, "recordInfo is null")
+    recorder.answer = lambda request: dedicated.pop(0) if "record-detail" in request.path else unknown
+    sensor = RunwayTaskSensor(task_id="wait", runway_task_id="1")
+    context: Any = {"ti": TaskInstance()}
+    while not (found := sensor.poke(context)):
+        now[0] += 30
+    assert found.xcom_value == "https://files.test/v.mp4"
 
 
 @pytest.mark.parametrize(("before", "after"), APIS)
