@@ -21,6 +21,7 @@ from airflow_provider_runway.exceptions import (
     RunwayValidationError,
 )
 from airflow_provider_runway.files import naming, storage, writing
+from airflow_provider_runway.files.kinds import PICTURE_ENDINGS
 from airflow_provider_runway.files.mp4 import Boxes
 
 if TYPE_CHECKING:
@@ -183,6 +184,21 @@ class Keeper:
         # The video is stored, and whoever may write need not be allowed to read or to remove.
         except Exception as error:
             log.warning("The manifest of the video that was replaced may be there still: %s", error)
+
+    def earlier_picture(self) -> str | None:
+        """
+        Return how the name ends of the picture that the manifest of an earlier video tells of; ``None`` where
+        there is none, or nobody knows. To be asked for before the manifest is replaced.
+        """
+        try:
+            told = self._told or {}
+        except RunwayError as error:
+            log.debug("Nobody knows whether there is an earlier picture: %s", error)
+            return None
+        url = told.get("image_url")
+        if not (told.keys() >= _OF_A_MANIFEST and isinstance(url, str)):
+            return None
+        return next((ending for ending in PICTURE_ENDINGS if url.lower().endswith(ending)), None)
 
     @cached_property
     def _told(self) -> dict[str, Any] | None:

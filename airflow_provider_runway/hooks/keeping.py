@@ -21,7 +21,6 @@ from airflow_provider_runway.exceptions import (
 from airflow_provider_runway.files import addresses, naming, writing
 from airflow_provider_runway.files.download import Download, picture
 from airflow_provider_runway.files.keeping import Keeper, Kept
-from airflow_provider_runway.files.kinds import PICTURE_ENDINGS
 from airflow_provider_runway.hooks import transport
 
 if TYPE_CHECKING:
@@ -69,8 +68,8 @@ class KeepingHook(HttpHook):
         :param task: The finished Runway task.
         :param video_url: The public URL of the video; used without ``task``.
         :param request: What was requested, for the manifest.
-        :param overwrite: Replace any existing file, and the files next to it that belong to another video.
-            Without it, the same video counts as stored, and another file is an error.
+        :param overwrite: Replace any existing file, and the files next to it that belong to another video by
+            its manifest. Without it, the same video counts as stored, and another file is an error.
         :param manifest: Write a manifest next to the video, as a JSON file.
         :param thumbnail: Store its first picture next to it; if that fails, a warning is logged.
         :raises RunwayVideoExpiredError: there is no such video (any more).
@@ -83,6 +82,7 @@ class KeepingHook(HttpHook):
         keeper = Keeper(path, task=task, video_url=url, request=request, overwrite=overwrite)
         if manifest:
             keeper.check_manifest()
+        earlier_picture = keeper.earlier_picture() if thumbnail and overwrite else None
         kept = keeper.already()
         if kept is None:
             kept = self._keep(keeper, task.result_url() if task is not None else url, task)
@@ -94,7 +94,7 @@ class KeepingHook(HttpHook):
         else:
             keeper.clear_up(kept)
         if thumbnail:
-            self._keep_thumbnail(task, kept.path, overwrite)
+            self._keep_thumbnail(task, kept.path, overwrite, earlier_picture)
         return kept
 
     def download_video(self, video_url: str, path: str) -> int:
@@ -181,7 +181,9 @@ class KeepingHook(HttpHook):
             **transport.connection_first(session),
         )
 
-    def _keep_thumbnail(self, task: RunwayTask | None, path: str, overwrite: bool) -> None:
+    def _keep_thumbnail(
+        self, task: RunwayTask | None, path: str, overwrite: bool, earlier_picture: str | None
+    ) -> None:
         url = task.image_url if task is not None else None
         if not url:
             self.log.info("kie.ai names no thumbnail of it")
@@ -190,9 +192,9 @@ class KeepingHook(HttpHook):
             with self._public_session() as session:
                 content, ending = picture(self._download(session, check_url("image_url", url)))
             writing.store([content], naming.beside(path, ending), replace=overwrite)
-            for other in PICTURE_ENDINGS if overwrite else ():
-                if other != ending:
-                    writing.remove(naming.beside(path, other))
+            # Any other picture may be somebody's own.
+            if earlier_picture not in (None, ending):
+                writing.remove(naming.beside(path, earlier_picture))
         except FileExistsError:
             self.log.info("There is a picture beside %s already", path)
         # A storage raises what it likes, and the video is stored.

@@ -65,6 +65,16 @@ def described(description: dict[str, Any]) -> dict[str, Any]:
     return {name: _file_of(value) or value for name, value in description.items()}
 
 
+def files_of(request: RunwayRequest) -> dict[str, str]:
+    """
+    Return the files that a request refers to, by its fields.
+
+    :param request: With stand-ins for files.
+    """
+    found = {field: _file_of(getattr(request, field, None)) for field in URL_FIELDS}
+    return {field: path for field, path in found.items() if path is not None}
+
+
 def uploaded(request: Request, hook: RunwayHook, journal: SubmissionJournal) -> Request:
     """
     Upload the files that a request refers to, and return the request as it is to be sent. An upload of an
@@ -80,10 +90,7 @@ def uploaded(request: Request, hook: RunwayHook, journal: SubmissionJournal) -> 
     from airflow_provider_runway.files.storage import Upload
 
     urls = {}
-    for field in URL_FIELDS:
-        path = _file_of(getattr(request, field, None))
-        if path is None:
-            continue
+    for field, path in files_of(request).items():
         with Upload(path, field) as upload:
             upload.check(pictures=field != "video_url", videos=field == "video_url")
             version = upload.version

@@ -291,7 +291,7 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
         else:
             journal.resume(given_up)
         if submission is None:
-            self._check_place()
+            self._check_place(request)
             submission = paying.submit(self, journal, hook, request, attempts, context)
         return self._go_on(context, hook, journal, request, submission, finished)
 
@@ -321,6 +321,8 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
             return runway_task_id
         if task is not None:
             return self._finish(context, task)
+        # An earlier try has waited, or a callback was waited for: the deadline may have passed.
+        submission = journal.extend(submission, self.timeout_seconds)
         kind = asked.kind if asked is not None else None
         poll_interval = seconds("poll_interval", self.poll_interval, at_least=SHORTEST_INTERVAL)
         if self.deferrable:
@@ -397,13 +399,23 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
     def _waits(self) -> bool:
         return self.wait_for_completion or self._stores
 
-    def _check_place(self) -> None:
-        """Find out before anything is paid for that the video could not be stored."""
+    def _check_place(self, request: RunwayRequest) -> None:
+        """
+        Find out before anything is paid for that the video could not be stored.
+
+        :param request: What is to be created.
+        """
         paths = [self.path] if self._stores else []
         if "later_path" in self.template_fields:
             paths.append(self.later_path)
         for path in paths:
-            check_place(path, overwrite=self.overwrite, manifest=self.manifest, thumbnail=self.thumbnail)
+            check_place(
+                path,
+                overwrite=self.overwrite,
+                manifest=self.manifest,
+                thumbnail=self.thumbnail,
+                inputs=inputs.files_of(request),
+            )
 
     def check_arguments(self) -> None:
         """See :class:`PayingOperator`."""

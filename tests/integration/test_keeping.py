@@ -649,16 +649,44 @@ def test_a_thumbnail_that_cannot_be_had_is_a_warning(
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
 
 
-def test_of_two_videos_under_one_name_the_picture_of_the_last_stays(
-    recorder: Recorder, task: RunwayTask, tmp_path: Path
+@pytest.mark.parametrize("manifest", [True, False])
+def test_of_two_videos_under_one_name_the_picture_of_the_last_stays_if_a_manifest_tells_of_the_first(
+    recorder: Recorder, task: RunwayTask, tmp_path: Path, manifest: bool
 ) -> None:
     path = f"{tmp_path}/trailer.mp4"
     recorder.answer = with_picture(Answer(PICTURE))
-    RunwayHook().keep_video(path, task=task, thumbnail=True)
-    recorder.answer = with_picture(Answer(PNG))
-    RunwayHook().keep_video(path, task=replace(task, task_id="other999"), thumbnail=True, overwrite=True)
-    assert names_in(tmp_path) == ["trailer.mp4", "trailer.png"]
+    RunwayHook().keep_video(path, task=task, thumbnail=True, manifest=True)
+    recorder.answer = lambda request: Answer(PNG) if ".jpg" in request.path else Answer(OTHER, 200, MP4)
+    other = replace(task, task_id="other999")
+    RunwayHook().keep_video(path, task=other, thumbnail=True, overwrite=True, manifest=manifest)
+    assert names_in(tmp_path) == [*["trailer.json"] * manifest, "trailer.mp4", "trailer.png"]
     assert (tmp_path / "trailer.png").read_bytes() == PNG
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        None,
+        {"image_url": "https://files.test/a.png"},
+        {"path": "", "size": 1, "sha256": "0", "stored_at": ""},
+        {"path": "", "size": 1, "sha256": "0", "stored_at": "", "image_url": "https://files.test/a.jpg"},
+        {"path": "", "size": 1, "sha256": "0", "stored_at": "", "image_url": 7},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("manifest", [True, False])
+def test_a_picture_that_nothing_says_is_ours_stays(
+    recorder: Recorder, task: RunwayTask, tmp_path: Path, beside: dict[str, Any] | None, manifest: bool
+) -> None:
+    (tmp_path / "fox.png").write_bytes(PNG)
+    if beside is not None:
+        (tmp_path / "fox.json").write_text(json.dumps(beside))
+    recorder.answer = with_picture(Answer(PICTURE))
+    RunwayHook().keep_video(
+        f"{tmp_path}/fox.mp4", task=task, thumbnail=True, overwrite=True, manifest=manifest
+    )
+    assert (tmp_path / "fox.png").read_bytes() == PNG
+    assert (tmp_path / "fox.jpg").read_bytes() == PICTURE
 
 
 @pytest.mark.parametrize("how", [{"overwrite": True}, {"thumbnail": True}], ids=str)

@@ -235,3 +235,50 @@ def test_aleph_takes_a_video_and_a_picture_of_ones_own(
     assert requests.get(body["referenceImage"], timeout=30).content == PICTURE
     with pytest.raises(RunwayValidationError, match=r"video_url='.*': must be MP4"):
         RunwayAlephOperator(task_id="aleph", prompt="As a drawing", video_url=str(picture)).execute(context)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("ending", "form"),
+    [
+        *((ending, "{}") for ending in (".jpg", ".png", ".webp")),
+        (".png", "file://{}"),
+        (".png", "a link"),
+    ],
+)
+def test_a_thumbnail_that_might_replace_the_picture_it_is_made_from_is_refused_before_anything_is_paid_for(
+    overwrite: bool,
+    ending: str,
+    form: str,
+    life: Callable[..., Life],
+    runway_simulator: Simulator,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    source = folder / f"fox{ending}"
+    source.write_bytes(PICTURE)
+    given = form.format(source)
+    if form == "a link":
+        given = f"{tmp_path}/link.png"
+        Path(given).symlink_to(source)
+    task = life(image_url=given, path=f"{folder}/fox.mp4", thumbnail=True, overwrite=overwrite)
+    with pytest.raises(
+        RunwayValidationError, match=r"path='.*fox\.mp4'.*thumbnail=True.*image_url"
+    ) as caught:
+        task.run()
+    assert "nothing was submitted" in str(caught.value)
+    assert "overwrite=True" not in str(caught.value)
+    assert runway_simulator.creations == []
+    assert uploads(runway_simulator) == 0
+    assert source.read_bytes() == PICTURE
+
+
+def test_a_thumbnail_of_another_name_leaves_the_picture_it_is_made_from(
+    life: Callable[..., Life], runway_simulator: Simulator, picture: Path
+) -> None:
+    path = f"{picture.parent}/fox.mp4"
+    life(image_url=str(picture), path=path, thumbnail=True, overwrite=True).to_the_end()
+    assert picture.read_bytes() == PICTURE
+    life(image_url=str(picture), path=f"{picture.parent}/", thumbnail=True).to_the_end()
+    assert picture.read_bytes() == PICTURE
