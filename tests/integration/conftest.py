@@ -29,6 +29,13 @@ atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 #: A key like kie.ai's; no test may find it where it does not belong.
 KEY = "0123456789abcdef0123456789abcdef"
+#: The modules that mask secrets in logs, in whatever Airflow this is.
+MASKERS = (
+    "airflow.sdk._shared.secrets_masker",
+    "airflow._shared.secrets_masker",
+    "airflow.sdk.execution_time.secrets_masker",
+    "airflow.utils.log.secrets_masker",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +53,11 @@ def _nothing_learned_from_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_secrets_of_other_tests() -> Iterator[None]:
     """Have no secret masked after its test: each new one costs more with every one that is masked already."""
-    from airflow_provider_runway.compat import mask_secret
-
     yield
-    module: Any = sys.modules[mask_secret.__module__]
-    masker = module._secrets_masker()
-    masker.patterns, masker.replacer = set(), None
+    for name in MASKERS:
+        if found := vars(sys.modules.get(name, object)).get("_secrets_masker"):
+            masker: Any = found()
+            masker.patterns, masker.replacer = set(), None
 
 
 @pytest.fixture

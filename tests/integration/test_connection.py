@@ -125,8 +125,8 @@ def test_the_password_of_a_proxy_is_not_shown_with_what_is_wrong_beside_it(
 @pytest.mark.parametrize("extra", [["webhook-secret"], "webhook-secret", 7])
 def test_an_extra_that_is_no_object_is_refused_and_not_shown(connect: Connect, extra: Any) -> None:
     expected: tuple[type[Exception], str] = (RunwayValidationError, r"runway_default.*extra.*JSON object")
-    if AIRFLOW == (3, 0):
-        # Which takes a connection that it cannot read for one that is not there.
+    if AIRFLOW in ((3, 0), (3, 1)):
+        # Which take a connection that they cannot read for one that is not there.
         expected = (RunwayConnectionNotFoundError, "runway_default")
     with pytest.raises(expected[0], match=expected[1]) as caught:
         load_settings(connect(extra=json.dumps(extra)))
