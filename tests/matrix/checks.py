@@ -19,7 +19,7 @@ STORIES = ("three_videos", "death_of_the_triggerer")
 #: Each snippet of the README and the docs.
 _TESTS = {
     "unit": ["tests/unit", "-n", "2"],
-    "integration": ["tests/integration", "-m", "not slow", "-n", "6", "--dist", "loadfile"],
+    "integration": ["tests/integration", "-m", "not slow", "-n", "4", "--dist", "loadfile"],
     "slow": ["tests/integration", "-m", "slow", "-n", "4", "--dist", "loadfile"],
     "system": ["tests/system/test_complete_story.py", "-k", " or ".join(STORIES)],
 }
