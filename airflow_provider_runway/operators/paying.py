@@ -150,7 +150,7 @@ def take_up(
         "Resuming Runway task %s, submitted in try %d", earlier.runway_task_id, earlier.try_number
     )
     operator.taken_up = (this_try, journal.digest, request.prompt)
-    return journal.extend(earlier, operator.timeout_seconds), finished
+    return earlier, finished
 
 
 def recover(

@@ -360,6 +360,74 @@ def test_a_call_that_came_between_two_tries_is_taken_at_once(
     assert len(counted) == 1
 
 
+def waits_anew(task: Life, since: float) -> bool:
+    """Whether a task waits for its video, and has all of its timeout for that."""
+    assert task.deferral is not None
+    assert task.deferral.method_name == "execute_complete"
+    end_time = task.deferral.trigger.serialize()[1]["end_time"]
+    return bool(end_time >= since + task.arguments["timeout"])
+
+
+def test_what_comes_back_after_the_deadline_gets_a_new_one(
+    life: Callable[..., Life], runway_simulator: Simulator
+) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
+    runway_simulator.add_fault("drop_after", CREATION)
+    task = life(timeout=0.3, **DEFERRED)
+    recipient = lost(task)
+    call(task, recipient, runway_simulator.creations[0]["task_id"])
+    time.sleep(0.4)
+    began = time.time()
+    assert woken(task) is None
+    assert waits_anew(task, began)
+
+
+def test_so_does_what_a_retry_is_told_of_after_the_deadline(
+    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
+    store = TaskStateStore()
+    task = Life(store, timeout=0.3, **DEFERRED)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("airflow_provider_runway.submissions.journal.SubmissionJournal.accepted", die)
+        with pytest.raises(Killed):
+            task.run()
+    made = runway_simulator.creations[0]["task_id"]
+    store.set(arrivals.KEY, {store.get("runway_submission")["recipient"]: made})
+    time.sleep(0.4)
+    began = time.time()
+    assert task.run() is None
+    assert waits_anew(task, began)
+    assert store.get("runway_submission")["end_time"] >= began + 0.3
+
+
+def test_in_a_worker_it_gets_one_too(
+    life: Callable[..., Life], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runway_simulator.add_fault("drop_after", CREATION)
+    task = life(wait_for_completion=True, timeout=2)
+    pauses: list[float] = []
+    monkeypatch.setattr("airflow_provider_runway.operators.calling.time.sleep", pauses.append)
+
+    def late(context: Any, store: Any, recipient: str) -> str | None:
+        if not pauses:
+            return None
+        passed = SimpleNamespace(time=lambda: time.time() + 3)
+        monkeypatch.setattr("airflow_provider_runway.submissions.journal.time", passed)
+        return str(runway_simulator.creations[0]["task_id"])
+
+    waits: list[Any] = []
+    monkeypatch.setattr(arrivals, "arrival_for", late)
+    monkeypatch.setattr(RunwayHook, "wait_for_task", lambda *_, **how: waits.append(how) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        task.run()
+    assert waits[0]["timeout"] >= 5
+
+
 def test_a_call_before_the_deferral_is_looked_at(
     life: Callable[..., Life], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
