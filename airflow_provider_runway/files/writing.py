@@ -31,6 +31,9 @@ _LONGEST_NAME = 255
 #: pauses for some minutes at most.
 _SURELY_DEAD = 900.0
 
+#: How often a part is made that another writer seems to have taken.
+_MOST_ATTEMPTS = 5
+
 #: Stores where a file appears only when its writer closes it, all of it at once.
 _COMMITTING = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 #: Bytes that are collected for one request of an upload in parts; S3 takes 10,000 of them.
@@ -106,12 +109,16 @@ def _store_locally(chunks: Iterable[bytes], target: Path, replace: bool) -> int:
 
 
 def _new_part(target: Path) -> tuple[Path, IO[bytes]]:
-    """Return a part and its file, marked as being written."""
+    """Return a part and its file, marked as being written where that is possible."""
+    attempts = 0
     while True:
+        attempts += 1
         part = target.parent / _part_name(target.name, _here() + uuid.uuid4().hex[:8])
         file = part.open("xb")
         # Before it was marked, another writer may have taken it for one that a dead writer left.
-        if _lock(file) is not False and os.fstat(file.fileno()).st_nlink:
+        is_ours = _lock(file) is not False and os.path.lexists(part)
+        # Some file systems refuse every lock: then nobody takes a part for a dead writer's, either.
+        if is_ours or attempts == _MOST_ATTEMPTS:
             return part, file
         file.close()
         part.unlink(missing_ok=True)
