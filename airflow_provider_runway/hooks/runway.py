@@ -439,16 +439,18 @@ class RunwayHook(KeepingHook):
             raise self._not_sent(error) from error
         # Whatever it is, such as the ValueError of a redirect to nowhere: it may have been carried out.
         except Exception as error:
+            said = transport.without_passwords(str(error)) + transport.hint(error)
             if transport.was_never_connected(error):
                 raise RunwayNotConnectedError(
-                    f"no connection to {base_url or self.base_url}: {error}{transport.hint(error)}"
+                    f"no connection to {base_url or self.base_url}: {said}"
                 ) from error
             raise RunwayUnreadableAnswerError(
-                f"no answer from {base_url or self.base_url}: {error}{transport.hint(error)}"
+                f"no answer from {base_url or self.base_url}: {said}"
             ) from error
 
     def _not_sent(self, error: Exception) -> RunwayValidationError:
-        return RunwayValidationError(f"Connection {self.runway_conn_id!r}: {error}. Nothing was sent.")
+        said = transport.without_passwords(str(error))
+        return RunwayValidationError(f"Connection {self.runway_conn_id!r}: {said}. Nothing was sent.")
 
     def _repeat(
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -19,7 +21,7 @@ from airflow_provider_runway.exceptions import RunwayError, RunwayServerError, R
 from airflow_provider_runway.hooks import bodies
 from airflow_provider_runway.hooks.connection import READ_AGAIN_AFTER, USER_AGENT, RunwaySettings
 from airflow_provider_runway.hooks.pacing import Pacer
-from airflow_provider_runway.hooks.transport import hint
+from airflow_provider_runway.hooks.transport import hint, without_passwords
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +62,10 @@ class RunwaySession:
     :param settings: What the connection says.
     :param client: The aiohttp session.
     :param headers: The headers of a request to the API; the client itself carries no key.
-    :param proxy: The proxy to the API, if there is one.
+    :param proxy: The proxy to the API, if there is one, without user and password.
     :param pacer: Spaces the requests of all who share the session.
     :param readings: When the connection was read again while polls failed.
+    :param proxy_headers: The headers that only the proxy gets: its user and password, if it has them.
     """
 
     settings: RunwaySettings
@@ -71,6 +74,7 @@ class RunwaySession:
     proxy: str | None
     pacer: Pacer
     readings: Readings = field(default_factory=Readings)
+    proxy_headers: dict[str, str] = field(default_factory=dict, repr=False)
 
     async def look_up(
         self,
@@ -148,6 +152,7 @@ class RunwaySession:
                 params=params,
                 headers=self.headers,
                 proxy=self.proxy,
+                proxy_headers=self.proxy_headers or None,
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
@@ -156,7 +161,10 @@ class RunwaySession:
         # Before Python 3.11, asyncio's TimeoutError is one of its own. A ValueError is what becomes of a name
         # that cannot be encoded.
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            said = f"{type(error).__name__} {error}".strip() + hint(error)
+            # The whole text of a refusal names the URL that was asked, which may be the proxy's.
+            is_refusal = isinstance(error, aiohttp.ClientResponseError)
+            why = f"{error.status} {error.message}" if is_refusal else str(error)
+            said = f"{type(error).__name__} {without_passwords(why)}".strip() + hint(error)
             raise RunwayUnreadableAnswerError(f"no answer from {self.settings.base_url}: {said}") from error
 
 
@@ -248,6 +256,7 @@ async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySe
     settings = await sync_to_async(load, thread_sensitive=False)(conn_id)
     context = await sync_to_async(settings.ssl_context, thread_sensitive=False)()
     connect, read = settings.timeout
+    proxy, proxy_headers = _without_user(settings.proxy_for(settings.base_url))
     client = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -262,10 +271,25 @@ async def _open(conn_id: str, load: Callable[[str], RunwaySettings]) -> RunwaySe
             "Authorization": f"Bearer {settings.api_key}",
             "User-Agent": USER_AGENT,
             "Accept-Encoding": bodies.ACCEPTED,
+            # Without TLS there is no tunnel: the proxy gets the request itself.
+            **(proxy_headers if settings.base_url.startswith("http://") else {}),
         },
-        proxy=settings.proxy_for(settings.base_url),
+        proxy=proxy,
+        proxy_headers=proxy_headers,
         pacer=Pacer(per_second=settings.max_lookups_per_second, at_once=MAX_CONNECTIONS),
     )
+
+
+def _without_user(proxy: str | None) -> tuple[str | None, dict[str, str]]:
+    """Return the URL of a proxy, and a header with its user and password: errors repeat the URL."""
+    parts = urlsplit(proxy or "")
+    if "@" not in parts.netloc:
+        return proxy, {}
+    url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    # The encoding is that of `requests` in a worker.
+    encoded = base64.b64encode(user.encode("latin-1", "replace")).decode()
+    return url, {"Proxy-Authorization": f"Basic {encoded}"}
 
 
 async def _close(opening: asyncio.Task[RunwaySession]) -> None:

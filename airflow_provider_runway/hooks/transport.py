@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import Any
 
@@ -93,3 +94,12 @@ def hint(error: Exception) -> str:
     if any(words in str(error) for words in plain):
         return ". The server does not speak TLS: the address may want http:// instead of https://"
     return ""
+
+
+def without_passwords(text: str) -> str:
+    """
+    Return a text without the users and passwords in its URLs.
+
+    :param text: What a library says of a request.
+    """
+    return re.sub(r"//[^/\s]*@", "//***@", text)

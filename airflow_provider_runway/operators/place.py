@@ -48,8 +48,8 @@ def check_place(
         for field, source in (inputs or {}).items():
             if _is_same(place, storage.reach(source, field)):
                 raise RunwayValidationError(
-                    f"path={path!r}: {what}=True may store {beside!r} next to it, which is {field}={source!r} "
-                    "of this task, so nothing was submitted. Choose another name for the video."
+                    f"path={path!r}: {what}=True may store {beside!r} next to it, which is this task's "
+                    f"{field}={source!r}, so nothing was submitted. Choose another name for the video."
                 )
         if there := _in_the_way(place, overwrite):
             raise RunwayValidationError(

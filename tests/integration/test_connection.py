@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import ssl
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -607,6 +609,45 @@ def test_a_malformed_proxy_is_refused_when_the_connection_is_read_without_its_pa
             use()
         assert "pass-word" not in str(caught.value)
         assert "runway_default" in str(caught.value)
+
+
+@pytest.mark.parametrize("where", PROXIES)
+def test_the_password_of_a_proxy_that_refuses_the_tunnel_is_not_shown(
+    by_proxy: Callable[[str, str], str], connect: Connect, recorder: Recorder, where: str
+) -> None:
+    proxy = recorder.url.replace("//", "//bob:S3CRETPW@")
+    by_proxy(where, proxy)
+    connect(host="https://kie.example", extra=PROXIES[where](proxy).get("extra", {}))
+    for use in (
+        lambda: RunwayHook(patience=0).get_task("1"),
+        lambda: asyncio.run(RunwayAsyncHook(patience=0).get_task("1")),
+    ):
+        # The recorder knows no CONNECT and answers 501 to it.
+        with pytest.raises(RunwayError, match="501") as caught:
+            use()
+        assert "S3CRETPW" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_worker_and_triggerer_give_the_proxy_its_password(
+    by_proxy: Callable[[str, str], str], recorder: Recorder
+) -> None:
+    by_proxy("an extra", recorder.url.replace("//", "//bob:S3CR%40ET%25PW@"))
+    recorder.answer = lambda request: envelope({"taskId": "1", "state": "generating"})
+    RunwayHook(patience=0).get_task("1")
+    asyncio.run(RunwayAsyncHook(patience=0).get_task("1"))
+    given = "Basic " + base64.b64encode(b"bob:S3CR@ET%PW").decode()
+    assert [request.headers["proxy-authorization"] for request in recorder.requests] == [given] * 2
+
+
+def test_a_session_does_not_show_the_password_of_its_proxy(by_proxy: Callable[[str, str], str]) -> None:
+    by_proxy("an extra", "http://bob:S3CRETPW@127.0.0.1:9")
+
+    async def shown() -> str:
+        async with RunwayAsyncHook().shared_session() as session:
+            return repr(session)
+
+    assert "127.0.0.1:9" in asyncio.run(shown())
+    assert "S3CRETPW" not in asyncio.run(shown())
 
 
 @pytest.mark.parametrize("where", PROXIES)
