@@ -54,23 +54,22 @@ def start_of_try(context: Context) -> float:
     return start_date.timestamp() if start_date is not None else time.time()
 
 
-def earlier_polls(context: Context, runway_task_id: str) -> dict[str, Any]:
+def earlier_polls(context: Context, runway_task_id: str) -> dict[str, Any] | None:
     """
     Return what a rescheduled sensor's earlier polls have met, as arguments of its poller: each poll is in a
-    process of its own. Where nothing can be kept from one to the next, graces count from the beginning of the
-    wait.
+    process of its own.
 
     :param context: The Airflow context.
     :param runway_task_id: The Runway task ID.
+    :return: ``None`` where nothing can be kept from one to the next.
     """
     from airflow_provider_runway.submissions.stores import state_store
-    from airflow_provider_runway.waiting.poller import GRACES
 
     began = start_of_try(context)
     try:
         store = state_store(context)
         if store is None:
-            return {"since": dict.fromkeys(GRACES, began)}
+            return None
         known = store.get(_POLLS_KEY) or {}
     except Exception:
         log.exception("What earlier polls met cannot be read: graces and pauses start afresh")

@@ -18,7 +18,9 @@ from airflow_provider_runway.compat import (
 from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwaySensorTimeoutError,
+    RunwayTaskNotFoundError,
     RunwayTimeoutError,
+    RunwayVideoExpiredError,
 )
 from airflow_provider_runway.sensors import beginning
 from airflow_provider_runway.triggers import deferral, direct_start, results
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from airflow_provider_runway.waiting.poller import Poller
 
 # What only a running task needs is imported there, so that a DAG file is parsed fast.
+
+#: How often, and after how many seconds each time, kie.ai is asked again before it is believed that it has no
+#: such task or no video, where nobody can tell what it said to the polls before.
+_ASKED_AGAIN, _ASKED_AGAIN_AFTER = 2, 10.0
 
 
 class RunwayTaskSensor(BaseSensorOperator):
@@ -91,6 +97,7 @@ class RunwayTaskSensor(BaseSensorOperator):
         self._poller: Poller | None = None
         self._found_in: dict[str, str] = {}
         self._was_rescheduled = False
+        self._asks_again = False
         self._was_seen = False
 
     def _direct_start(self) -> StartTriggerArgs | None:
@@ -146,16 +153,19 @@ class RunwayTaskSensor(BaseSensorOperator):
         :raises RunwayError: there will be no video; the class says why.
         """
         from airflow_provider_runway.api.answers import check_lookup
-        from airflow_provider_runway.hooks.runway import RunwayHook
-        from airflow_provider_runway.waiting.poller import Poller
+        from airflow_provider_runway.waiting.poller import NO_VIDEO, UNKNOWN, Poller
 
         check_lookup(self.runway_task_id, self.model)
         if self._poller is None:
             started_at = beginning.start_of_try(context)
             self._was_rescheduled = beginning.first_reschedule(context) is not None
-            met: dict[str, Any] = {"was_seen": self._was_seen}
+            met: dict[str, Any] | None = {"was_seen": self._was_seen}
             if self.reschedule:
                 met = beginning.earlier_polls(context, self.runway_task_id)
+                self._asks_again = met is None
+            if met is None:
+                # A missing connection is bounded by the timeout alone.
+                met = {"since": dict.fromkeys((UNKNOWN, NO_VIDEO), started_at)}
             self._poller = Poller(
                 runway_task_id=self.runway_task_id,
                 model=self.model,
@@ -165,22 +175,34 @@ class RunwayTaskSensor(BaseSensorOperator):
                 **met,
             )
         before = self._poller.met()
-        try:
-            hook = RunwayHook(self.runway_conn_id, patience=0)
-            hook.found_in = self._found_in
-            self._poller.speed = hook.settings.speed
-            task = hook.get_task(self.runway_task_id, model=self.model)
-        except RunwayError as error:
-            end = self._poller.on_error(error, time.time())
-        else:
-            end = self._poller.on_task(task, time.time())
-        if self._poller.news:
-            self.log.info(self._poller.news)
+        end = self._ask(self._poller)
+        for _ in range(_ASKED_AGAIN if self._asks_again else 0):
+            if end is None or not isinstance(end.error, RunwayTaskNotFoundError | RunwayVideoExpiredError):
+                break
+            time.sleep(_ASKED_AGAIN_AFTER / self._poller.speed)
+            end = self._ask(self._poller)
         if self.reschedule and end is None and self._poller.met() != before:
             beginning.keep_polls(context, self.runway_task_id, self._poller.met())
         if end is None:
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._finish(context, end))
+
+    def _ask(self, poller: Poller) -> WaitEnd | None:
+        """Ask for the task once, and return how that ends the wait, if it does."""
+        from airflow_provider_runway.hooks.runway import RunwayHook
+
+        try:
+            hook = RunwayHook(self.runway_conn_id, patience=0)
+            hook.found_in = self._found_in
+            poller.speed = hook.settings.speed
+            task = hook.get_task(self.runway_task_id, model=self.model)
+        except RunwayError as error:
+            end = poller.on_error(error, time.time())
+        else:
+            end = poller.on_task(task, time.time())
+        if poller.news:
+            self.log.info(poller.news)
+        return end
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | None:
         """

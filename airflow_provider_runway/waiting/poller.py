@@ -43,7 +43,7 @@ _CLOSE = 2.0
 _SHORTEST_PAUSE = 0.01
 
 #: What is tolerated for a while only.
-GRACES = _UNKNOWN, _NO_CONNECTION, _NO_VIDEO = ("unknown", "no connection", "no video")
+UNKNOWN, _NO_CONNECTION, NO_VIDEO = "unknown", "no connection", "no video"
 
 #: What ends a wait at once: the task itself, the key, or what was wrong before anything was sent. Whatever
 #: else kie.ai answers to a poll (too few credits, a feature disabled) says nothing of the task.
@@ -106,7 +106,7 @@ class Poller:
         self.failures = failures
         self.news: str | None = None
         self._last_error: RunwayError | None = None
-        #: Since when each of :data:`GRACES` has been so.
+        #: Since when each of what is tolerated for a while has been so.
         self.since = dict(since or {})
         self._told: set[tuple[type[RunwayError], object]] = set()
         self._planned_aloud = False
@@ -131,7 +131,7 @@ class Poller:
         elif task.state is not self.state:
             self.news = f"Runway task {self.runway_task_id}: {task.state}"
         self.state, self.failures, self._last_error = task.state, 0, None
-        self.since = {name: moment for name, moment in self.since.items() if name == _NO_VIDEO}
+        self.since = {name: moment for name, moment in self.since.items() if name == NO_VIDEO}
         if self._not_before is None and task.created_at is not None:
             self._not_before = min(now, task.created_at.timestamp())
         self._told.clear()
@@ -142,7 +142,7 @@ class Poller:
                 task.result_url()
             except RunwayError as error:
                 return WaitEnd(task=task, error=error)
-            if _NO_VIDEO not in self.since:
+            if NO_VIDEO not in self.since:
                 self._learn(task, now)
             return WaitEnd(task=task)
         self._kind = self._kind or _kind_of(task)
@@ -160,13 +160,15 @@ class Poller:
         """
         self.news = None
         unknown_id = isinstance(error, RunwayTaskNotFoundError)
-        # A slip in a connection that was right before is mended sooner than a video is paid for again.
-        no_connection = isinstance(error, RunwayConnectionNotFoundError) or (
-            isinstance(error, RunwayValidationError) and self.was_seen
+        # A slip in a connection that was right before is mended sooner than a video is paid for again. Where
+        # there is no code, not kie.ai rejects the key: the connection has none.
+        a_slip = isinstance(error, RunwayValidationError) or (
+            isinstance(error, RunwayAuthenticationError) and error.code is None
         )
+        no_connection = isinstance(error, RunwayConnectionNotFoundError) or (a_slip and self.was_seen)
         if isinstance(error, FINAL) and not no_connection:
             return WaitEnd(error=error)
-        if unknown_id and self._tolerated_for(_UNKNOWN, now) >= GRACE / self.speed:
+        if unknown_id and self._tolerated_for(UNKNOWN, now) >= GRACE / self.speed:
             return WaitEnd(error=error)
         if not no_connection:
             self.since.pop(_NO_CONNECTION, None)
@@ -190,7 +192,7 @@ class Poller:
 
     def begin_anew(self) -> None:
         """Forget what was said of the ID so far, since it was asked for with another account's key."""
-        self.since.pop(_UNKNOWN, None)
+        self.since.pop(UNKNOWN, None)
 
     def next_delay(self, now: float) -> float:
         """
@@ -267,11 +269,11 @@ class Poller:
 
     def _without_video(self, task: RunwayTask, now: float) -> WaitEnd | None:
         """Go on for a while with a task that has succeeded, but names no video yet."""
-        if _NO_VIDEO not in self.since:
+        if NO_VIDEO not in self.since:
             self.news = f"Runway task {self.runway_task_id}: {task.state}, but without a video so far"
             if task.completed_at is not None:
-                self.since[_NO_VIDEO] = min(now, task.completed_at.timestamp())
-        if self._tolerated_for(_NO_VIDEO, now) < GRACE / self.speed and now < self.end_time:
+                self.since[NO_VIDEO] = min(now, task.completed_at.timestamp())
+        if self._tolerated_for(NO_VIDEO, now) < GRACE / self.speed and now < self.end_time:
             return None
         try:
             task.result_url()

@@ -259,6 +259,53 @@ def test_a_rescheduled_sensor_grants_a_grace_once_over_its_processes_and_not_les
         look(grace + 10)
 
 
+@pytest.mark.parametrize("trouble", ["no connection", "no video", "unknown"])
+def test_one_stray_answer_ends_no_rescheduled_sensor_that_can_keep_nothing(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    connect("good", host=recorder.url)
+    stray = envelope({"state": "success"}) if trouble == "no video" else envelope(None)
+    # Of an unknown ID, both generations say so.
+    answers = [] if trouble == "no connection" else [stray] * (2 if trouble == "unknown" else 1)
+    recorder.answer = lambda _: answers.pop(0) if answers else envelope({"state": "generating"})
+    pauses: list[float] = []
+    monkeypatch.setattr("airflow_provider_runway.sensors.runway.time.sleep", pauses.append)
+    context["ti"].start_date -= timedelta(minutes=30)
+    conn_id = "nowhere" if trouble == "no connection" else "good"
+    waiting = sensor("task-1", mode="reschedule", runway_conn_id=conn_id, timeout=7200)
+    assert not waiting.poke(context).is_done
+    assert len(pauses) == (trouble != "no connection")
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(None, RunwayTaskNotFoundError), ({"state": "success"}, RunwayVideoExpiredError)],
+    ids=["unknown", "no video"],
+)
+def test_what_stays_missing_is_asked_for_three_times_by_a_rescheduled_sensor_that_can_keep_nothing(
+    recorder: Recorder,
+    connect: Callable[..., str],
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    data: Any,
+    error: type[RunwayError],
+) -> None:
+    connect(host=recorder.url)
+    recorder.answer = lambda _: envelope(data)
+    pauses: list[float] = []
+    monkeypatch.setattr("airflow_provider_runway.sensors.runway.time.sleep", pauses.append)
+    assert not sensor("task-1", mode="reschedule").poke(context).is_done
+    assert pauses == []
+    context["ti"].start_date -= timedelta(seconds=91)
+    with pytest.raises(error):
+        sensor("task-1", mode="reschedule").poke(context)
+    assert pauses == [10.0, 10.0]
+
+
 def test_a_rescheduled_sensor_tolerates_a_slip_in_the_connection_for_ten_minutes_once_the_task_was_seen(
     recorder: Recorder, connect: Callable[..., str], context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,6 +225,19 @@ def test_a_connection_that_is_misspelt_is_tolerated_in_another_process_of_a_wait
     assert ended(third.on_error(misspelt, START + 1610)).error is misspelt
 
 
+def test_a_key_that_is_emptied_while_a_video_is_made_is_tolerated_for_ten_minutes() -> None:
+    """Nothing was sent, so kie.ai has rejected nothing."""
+    emptied = RunwayAuthenticationError("Connection 'runway_default' has no API key")
+    assert ended(poller().on_error(emptied, START + 1)).error is emptied
+    for wait in (poller(kind="generate"), poller(was_seen=True)):
+        assert wait.on_error(emptied, START + 1000) is None
+        assert "no API key" in str(wait.news)
+        assert wait.on_error(emptied, START + 1590) is None
+        assert ended(wait.on_error(emptied, START + 1610)).error is emptied
+        rejected = RunwayAuthenticationError("code 401", code=401)
+        assert ended(wait.on_error(rejected, START + 1000)).error is rejected
+
+
 def test_failures_in_a_row_are_counted_on_in_another_process() -> None:
     pauses, met = [], poller().met()
     for number in range(6):
