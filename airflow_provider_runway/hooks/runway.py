@@ -16,8 +16,9 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL
 from urllib3.exceptions import LocationValueError
 
-from airflow_provider_runway.api import answers
-from airflow_provider_runway.api.requests import RunwayRequest, check_url
+from airflow_provider_runway.api import answers, values
+from airflow_provider_runway.api.requests import NOTHING_SENT, RunwayRequest, check_url
+from airflow_provider_runway.api.tasks import TaskState
 from airflow_provider_runway.exceptions import (
     LOGS_URL,
     RunwayAuthenticationError,
@@ -43,6 +44,7 @@ from airflow_provider_runway.hooks.connection import (
 from airflow_provider_runway.hooks.connection_form import form_behaviour, form_widgets
 from airflow_provider_runway.hooks.keeping import KeepingHook
 from airflow_provider_runway.hooks.repeating import PATIENCE, policy
+from airflow_provider_runway.waiting.arguments import SHORTEST_INTERVAL, seconds
 from airflow_provider_runway.waiting.poller import Poller
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
 __all__ = ["RunwayAsyncHook", "RunwayHook", "load_settings"]
 
 T = TypeVar("T")
+
+#: Seconds until a parent that is unknown is looked up again: a new task may be unknown for a moment.
+_PARENT_AGAIN = 5.0
 
 _NOUNS = {"runway": "a Runway video", "aleph": "an Aleph video"}
 
@@ -182,11 +187,14 @@ class RunwayHook(KeepingHook):
     def prepare(self, request: RunwayRequest) -> None:
         """
         Find out, free of charge, what can be known of a request before it is sent: whether kie.ai can fetch
-        the video to restyle, and which generation of the API has made the one to extend.
+        the video to restyle, and whether there is a video to extend, and which generation of the API has made
+        it.
 
         :param request: What is to be created.
         :raises RunwayValidationError: Aleph's source is no https URL (kie.ai's documentation wants one) and
-            not on a host of this connection, such as a simulator's.
+            not on a host of this connection, such as a simulator's; or the parent has failed, or its video is
+            deleted.
+        :raises RunwayTaskNotFoundError: kie.ai does not know the parent, even when asked again.
         :raises RunwayError: kie.ai does not say now which generation has made the parent. The other one would
             take the extension, charge it and fail.
         """
@@ -195,13 +203,35 @@ class RunwayHook(KeepingHook):
         if parent is None or parent in self.found_in:
             return
         try:
-            self.get_task(parent, model=request.model)
+            task = self._look_up_parent(parent, request.model)
         except RunwayError as error:
+            if isinstance(error, RunwayTaskNotFoundError):
+                raise error.explain(after=f"parent_task_id={parent!r}: {NOTHING_SENT}") from None
             if error.repeat_lookup:
                 raise error.explain(after="Nothing was submitted, and nothing was charged.") from None
             # kie.ai says itself what is wrong with the parent, if anything is; it is not asked for again.
             self.found_in[parent] = self.settings.api
             self.log.info("The status of the video to extend cannot be read: %s", error)
+            return
+        why = ""
+        if task.state is TaskState.FAILED:
+            code = "" if task.error_code is None else f" (code {task.error_code})"
+            why = f"its generation failed: {values.one_line(task.error_message or 'no reason given')}{code}"
+        elif task.expired:
+            why = "kie.ai has deleted its video, as it does after 14 days"
+        if why:
+            # Who asks again is to be told again.
+            self.found_in.pop(parent, None)
+            raise RunwayValidationError(
+                f"parent_task_id={parent!r}: there is no video to extend, since {why}. {NOTHING_SENT}"
+            )
+
+    def _look_up_parent(self, parent: str, model: str) -> RunwayTask:
+        try:
+            return self.get_task(parent, model=model)
+        except RunwayTaskNotFoundError:
+            tenacity.nap.sleep(_PARENT_AGAIN / self.settings.speed)
+            return self.get_task(parent, model=model)
 
     def _check_source(self, request: RunwayRequest) -> None:
         source = urlsplit(getattr(request, "video_url", ""))
@@ -247,11 +277,15 @@ class RunwayHook(KeepingHook):
         :raises RunwayError: there will be no video; the class says why.
         """
         answers.check_lookup(runway_task_id, model)
+        poll_interval = seconds("poll_interval", poll_interval, at_least=SHORTEST_INTERVAL)
+        longest = seconds("timeout", timeout)
+        if longest is None:
+            raise RunwayValidationError("timeout=None: must be a positive number of seconds, or a timedelta.")
         started_at = time.time() if started_at is None else started_at
         poller = Poller(
             runway_task_id=runway_task_id,
             model=model,
-            end_time=started_at + timeout,
+            end_time=started_at + longest,
             started_at=started_at,
             poll_interval=poll_interval,
             kind=kind,
@@ -305,7 +339,8 @@ class RunwayHook(KeepingHook):
                 lambda error: error.repeat_lookup,
             )
         except RunwayError as error:
-            raise error.explain(after=f"That was asked for a download URL of {video_url}.") from None
+            of = video_url.partition("?")[0]
+            raise error.explain(after=f"That was asked for a download URL of {of}.") from None
 
     def upload_file(self, path: str | os.PathLike[str]) -> str:
         """

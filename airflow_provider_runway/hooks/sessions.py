@@ -162,8 +162,9 @@ class RunwaySession:
         # that cannot be encoded.
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
             # The whole text of a refusal names the URL that was asked, which may be the proxy's.
-            is_refusal = isinstance(error, aiohttp.ClientResponseError)
-            why = f"{error.status} {error.message}" if is_refusal else str(error)
+            why = str(error)
+            if isinstance(error, aiohttp.ClientResponseError):
+                why = f"{error.status} {error.message}"
             said = f"{type(error).__name__} {without_passwords(why)}".strip() + hint(error)
             raise RunwayUnreadableAnswerError(f"no answer from {self.settings.base_url}: {said}") from error
 

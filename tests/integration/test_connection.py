@@ -618,10 +618,11 @@ def test_the_password_of_a_proxy_that_refuses_the_tunnel_is_not_shown(
     proxy = recorder.url.replace("//", "//bob:S3CRETPW@")
     by_proxy(where, proxy)
     connect(host="https://kie.example", extra=PROXIES[where](proxy).get("extra", {}))
-    for use in (
+    uses: list[Callable[[], Any]] = [
         lambda: RunwayHook(patience=0).get_task("1"),
         lambda: asyncio.run(RunwayAsyncHook(patience=0).get_task("1")),
-    ):
+    ]
+    for use in uses:
         # The recorder knows no CONNECT and answers 501 to it.
         with pytest.raises(RunwayError, match="501") as caught:
             use()

@@ -208,17 +208,55 @@ def test_an_extension_goes_to_the_generation_of_its_parent(
     assert RunwayHook().get_task(extension).video_url
 
 
-def test_a_parent_that_nobody_knows_leaves_the_extension_to_the_connections_generation(
-    recorder: Recorder, connect: Callable[..., str]
+@pytest.mark.parametrize("api", ["dedicated", "market"])
+def test_a_parent_that_nobody_knows_is_asked_for_again_and_then_not_extended(
+    runway_simulator: Simulator, switch: Callable[[str], None], pauses: list[float], api: str
+) -> None:
+    switch(api)
+    with pytest.raises(RunwayTaskNotFoundError, match=r"parent_task_id='unknown1'.*Nothing was sent"):
+        RunwayHook(patience=0).submit(ExtendVideo("unknown1", "It sinks"))
+    assert runway_simulator.creations == []
+    assert len(pauses) == 1
+
+
+def test_a_parent_that_becomes_known_a_moment_later_is_extended(
+    recorder: Recorder, connect: Callable[..., str], pauses: list[float]
 ) -> None:
     connect(host=recorder.url, extra={"api": "market"})
-    recorder.answer = lambda request: (
-        envelope({"taskId": "2"}) if request.method == "POST" else envelope(None, 422, "recordInfo is null")
-    )
+
+    def answer(request: Request) -> Answer:
+        if request.method == "POST":
+            return envelope({"taskId": "2"})
+        if pauses and "recordInfo" in request.path:
+            return envelope({"taskId": "1", "state": "generating"})
+        return envelope(None, 422, "recordInfo is null")
+
+    recorder.answer = answer
     assert RunwayHook(patience=0).submit(ExtendVideo("1", "It sinks")) == "2"
-    assert [request.path for request in recorder.requests if request.method == "POST"] == [
-        "/api/v1/jobs/createTask"
-    ]
+
+
+@pytest.mark.parametrize(
+    ("api", "fault", "why"),
+    [
+        ("dedicated", "moderation", "generation failed"),
+        ("market", "moderation", "generation failed"),
+        ("dedicated", "expired", "deleted its video"),
+    ],
+)
+def test_a_parent_without_a_video_is_not_extended(
+    runway_simulator: Simulator, switch: Callable[[str], None], api: str, fault: str, why: str
+) -> None:
+    switch(api)
+    runway_simulator.add_fault(fault)
+    parent = RunwayHook().submit(GenerateVideo("A paper boat"))
+    runway_simulator.advance(600)
+    hook = RunwayHook()
+    for _ in range(2):
+        with pytest.raises(
+            RunwayValidationError, match=rf"parent_task_id='{parent}'.*{why}.*Nothing was sent"
+        ):
+            hook.submit(ExtendVideo(parent, "It sinks"))
+    assert len(runway_simulator.creations) == 1
 
 
 @pytest.mark.parametrize("code", [429, 455, 500])

@@ -592,6 +592,24 @@ def test_a_wait_ends_at_its_deadline(runway_simulator: Simulator, quick: list[fl
         hook.wait_for_task(task_id, timeout=0.3)
 
 
+@pytest.mark.parametrize("name", ["timeout", "poll_interval"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0, -1, "60", True])
+def test_a_wait_without_an_end_is_refused(
+    runway_simulator: Simulator, quick: list[float], name: str, value: Any
+) -> None:
+    runway_simulator.add_fault("stuck")
+    hook = RunwayHook()
+    task_id = hook.submit(REQUEST)
+    with pytest.raises(RunwayValidationError, match=rf"{name}={value!r}: must be"):
+        hook.wait_for_task(task_id, **{"timeout": 0.3, name: value})
+
+
+def test_a_wait_needs_a_timeout(runway_simulator: Simulator) -> None:
+    timeout: Any = None
+    with pytest.raises(RunwayValidationError, match="timeout=None: must be"):
+        RunwayHook().wait_for_task("1", timeout=timeout)
+
+
 def test_a_wait_for_a_moderated_task_ends_with_kies_words(
     runway_simulator: Simulator, quick: list[float]
 ) -> None:
@@ -621,8 +639,9 @@ def test_a_download_url_is_given_for_a_result_and_refused_for_anything_else(
     task = hook.wait_for_task(hook.submit(REQUEST))
     assert (task.video_url or "").split("?")[0] in hook.get_download_url(task.video_url or "")
     with pytest.raises(RunwayRequestError, match="url is wrong") as caught:
-        hook.get_download_url("https://example.com/video.mp4")
+        hook.get_download_url("https://example.com/video.mp4?signature=S3CRET")
     assert "https://example.com/video.mp4" in str(caught.value)
+    assert "S3CRET" not in str(caught.value)
     with pytest.raises(RunwayRequestError, match="video_url"):
         hook.get_download_url("no url")
 
