@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -21,7 +22,7 @@ from airflow_provider_runway.exceptions import (
     RunwayError,
     RunwayServerError,
 )
-from airflow_provider_runway.hooks.connection import RunwaySettings, read_settings
+from airflow_provider_runway.hooks.connection import DEFAULT_CONN_ID, RunwaySettings, read_settings
 from airflow_provider_runway.plugins import waking
 from airflow_provider_runway.submissions import tokens
 
@@ -44,8 +45,8 @@ _READ_AGAIN = 10.0
 _GOOD_FOR = 600.0
 #: How many connections are remembered, those that are not there among them.
 _MOST_CONNECTIONS = 64
-#: How many names a second are looked up that no known connection has, once as many have been as are
-#: remembered: anybody can make up names.
+#: How many names a second are looked up that may be made up, as anybody can, once as many have been as are
+#: remembered.
 _UNKNOWN_A_SECOND = 1.0
 #: Characters of a connection's ID.
 _LONGEST_ID = 250
@@ -100,6 +101,11 @@ class Receiver:
     _connections: dict[str, _Known] = field(default_factory=dict)
     _loading: dict[str, asyncio.Task[RunwaySettings | None]] = field(default_factory=dict)
     _allowance: _Allowance = field(default_factory=_Allowance)
+    #: Names that nobody has made up: the default, and those that were good once.
+    _real: set[str] = field(default_factory=lambda: {DEFAULT_CONN_ID})
+    _listed: frozenset[str] = frozenset()
+    _list_again_at: float = 0.0
+    _listing: asyncio.Lock | None = None
     #: Connections of which it was said that they cannot be used.
     _unusable: set[str] = field(default_factory=set)
     _turns: asyncio.Semaphore | None = None
@@ -174,14 +180,32 @@ class Receiver:
         loading = self._loading.get(conn_id)
         if loading is None:
             is_good = known is not None and known.settings is not None
-            if not is_good:
+            if conn_id not in self._real:
                 # Names that somebody makes up do not keep the real ones waiting, nor the database busy.
-                if self._is_busy:
+                if not self._is_busy:
+                    self._allowance.use()
+                elif not await self._is_listed(conn_id):
                     raise _RefusedError(503)
-                self._allowance.use()
+            loading = self._loading.get(conn_id)
+        if loading is None:
             loading = asyncio.create_task(self._load(conn_id, known if is_good else None))
             self._loading[conn_id] = loading
         return await asyncio.shield(loading)
+
+    async def _is_listed(self, conn_id: str) -> bool:
+        """Return whether Airflow itself has a connection of this name; one query tells for all names."""
+        if f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ:
+            return True
+        if self._listing is None:
+            self._listing = asyncio.Lock()
+        async with self._listing:
+            if time.monotonic() >= self._list_again_at:
+                self._list_again_at = time.monotonic() + _READ_AGAIN
+                try:
+                    self._listed = await asyncio.to_thread(waking.connections)
+                except Exception:
+                    log.warning("Airflow's connections cannot be listed now", exc_info=True)
+        return conn_id in self._listed
 
     @property
     def _is_busy(self) -> bool:
@@ -192,6 +216,7 @@ class Receiver:
         settings, read_at = None, time.monotonic()
         try:
             settings = await asyncio.to_thread(read_settings, conn_id)
+            self._real.add(conn_id)
             self._unusable.discard(conn_id)
         except RunwayServerError as error:
             if good is not None and read_at < good.read_at + _GOOD_FOR:
@@ -206,9 +231,8 @@ class Receiver:
             del self._loading[conn_id]
         self._connections.pop(conn_id, None)
         while len(self._connections) >= _MOST_CONNECTIONS:
-            # One that is not there goes first.
-            unknown = (name for name, known in self._connections.items() if known.settings is None)
-            del self._connections[next(unknown, next(iter(self._connections)))]
+            # One that was never there goes first.
+            del self._connections[min(self._connections, key=self._real.__contains__)]
         self._connections[conn_id] = _Known(settings, read_at, time.monotonic())
         return settings
 

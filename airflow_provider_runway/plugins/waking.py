@@ -40,6 +40,16 @@ _MOST_SENSORS = 1000
 _RETENTION = timedelta(days=15)
 
 
+def connections() -> frozenset[str]:
+    """Return the IDs of the Runway connections in Airflow's database. Blocks."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session(scoped=False) as session:
+        return frozenset(session.scalars(select(Connection.conn_id).where(Connection.conn_type == "runway")))
+
+
 def take(recipient: Recipient, runway_task_id: str, *, board: str | None = None) -> None:
     """
     Keep an arrival, emit its event, and wake the tasks that wait for this Runway task. Blocks; when it

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from airflow.models.trigger import Trigger
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
-from sqlalchemy import event, select, update
+from sqlalchemy import delete, event, select, update
 
 from airflow_provider_runway.api.callbacks import LARGEST_BODY, signature
 from airflow_provider_runway.compat import HAS_TASK_STATE_STORE
@@ -478,21 +479,61 @@ def test_made_up_names_do_not_keep_a_real_one_waiting(
     assert asyncio.run(story()) == (200, 503, {404, 503})
 
 
-def test_a_genuine_call_is_never_refused_for_good_because_of_made_up_names(
-    connections: Connections,
+@pytest.mark.parametrize("conn_id", ["runway_called", "runway_default", "runway_stored", "runway_hidden"])
+def test_made_up_names_use_up_nothing_that_a_genuine_call_needs(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, conn_id: str
 ) -> None:
+    """Its connection is in the environment, is the default or is in the database; or nobody can tell."""
+    clock = [1000.0]
+    monkeypatch.setattr(receiver, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(waking, "connections", lambda: frozenset({"runway_stored"}))
+    settings = read_settings("runway_called")
+    read = receiver.read_settings
+    monkeypatch.setattr(
+        receiver,
+        "read_settings",
+        lambda name: replace(settings, conn_id=name) if name.startswith("runway_") else read(name),
+    )
+    path, app = f"/{conn_id}/{token_of(conn_id)}", receiver.Receiver()
+
+    async def story() -> list[int]:
+        for number in range(0, 64, 4):
+            await asyncio.gather(*made_up(app, range(number, number + 4)))
+        statuses = []
+        for number in range(64, 68):
+            clock[0] += 1
+            await asyncio.gather(*made_up(app, range(number, number + 1)))
+            statuses.append(await status_of(app, path))
+        return statuses
+
+    assert asyncio.run(story()) == [503 if conn_id == "runway_hidden" else 200] * 4
+
+
+def test_a_genuine_call_has_its_turn_though_made_up_names_hang(connections: Connections) -> None:
     path, app = f"/runway_called/{token_of()}", receiver.Receiver()
 
-    async def story() -> tuple[int, int]:
+    async def story() -> int:
         connections.goes_on.clear()
         junk = made_up(app, range(4))
         await asyncio.sleep(0)
-        first = await status_of(app, path)
+        status = await status_of(app, path)
         connections.goes_on.set()
         await asyncio.gather(*junk)
-        return first, await status_of(app, path)
+        return status
 
-    assert asyncio.run(story()) == (503, 200)
+    assert asyncio.run(story()) == 200
+
+
+def test_the_connections_in_the_database_are_listed(server: Any) -> None:
+    from airflow.models.connection import Connection
+
+    with create_session() as session:
+        session.add(Connection(conn_id="runway_listed", conn_type="runway"))
+    try:
+        assert "runway_listed" in waking.connections()
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id == "runway_listed"))
 
 
 def test_whoever_makes_up_names_makes_nobody_look_for_them_all(
