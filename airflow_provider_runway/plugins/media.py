@@ -22,6 +22,8 @@ from airflow_provider_runway.files.naming import beside
 log = logging.getLogger(__name__)
 
 _URI = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
+#: The schemes of this machine's files, and the connection that may be named though it means nothing there.
+_FILE_SCHEME = re.compile(r"^(?:file|local)://(?:[^/@]*@)?(?=/)", re.IGNORECASE)
 #: Bytes of a remote file that are read ahead. s3fs alone would read 50 MiB for the first few.
 _READ_AHEAD = 1024 * 1024
 
@@ -127,7 +129,7 @@ def _below(root: str, path: str) -> Stored | None:
 
 
 def _without_file_scheme(path: str) -> str:
-    return path[len("file://") :] if path.startswith("file:///") else path
+    return _FILE_SCHEME.sub("", path)
 
 
 def _local_below(root: str, path: str) -> Stored | None:

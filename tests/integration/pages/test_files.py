@@ -186,7 +186,8 @@ def test_nothing_is_served_from_outside(stored: Any, root: Path, outside: Path) 
         "one.mp4",
         "videos/one.mp4",
         f"s3://bucket{root}/one.mp4",
-        f"local://{root}/one.mp4",
+        f"local://{root}/link.mp4",
+        f"local:/{root}/one.mp4",
         f"simplecache::file://{root}/one.mp4",
         f"http://127.0.0.1:9/{root}/one.mp4",
         f"{root}/one.mp4\0.txt",
@@ -200,7 +201,21 @@ def test_nothing_is_served_from_outside(stored: Any, root: Path, outside: Path) 
             answer = stored(path, what)
             assert answer.status_code == 404, (what, path)
     assert stored(str(root / "inside.mp4")).status_code == 200
-    assert stored(f"file://{root}/one.mp4").status_code == 200
+    for scheme in ("file", "local"):
+        assert stored(f"{scheme}://{root}/one.mp4").status_code == 200
+
+
+@pytest.mark.parametrize("root_scheme", ["file://", "local://", "local://somebody@", "LOCAL://"])
+@pytest.mark.parametrize("scheme", ["", "file://", "local://", "local://somebody@"])
+def test_no_link_leads_out_of_a_root_however_a_local_one_is_written(
+    stored: Any, root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch, root_scheme: str, scheme: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__RUNWAY__VIDEO_ROOTS", f"{root_scheme}{root}")
+    (root / "link.mp4").symlink_to(outside / "secret.mp4")
+    (root / "folder").symlink_to(outside)
+    assert stored(f"{scheme}{root}/link.mp4").status_code == 404
+    assert stored(f"{scheme}{root}/folder/secret.mp4").status_code == 404
+    assert stored(f"{scheme}{root}/one.mp4").status_code == 200
 
 
 @pytest.mark.parametrize("at", range(4))
