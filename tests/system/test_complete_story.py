@@ -17,6 +17,8 @@ pytestmark = pytest.mark.timeout(900)
 NAMES = ("generated", "extended", "restyled")
 #: Seconds for which kie.ai is away; long enough for several look-ups to fail.
 OUTAGE = 30
+#: What Airflow 3.1 says of its own code, whoever asks for a connection that is JSON in the environment.
+OF_AIRFLOW_ITSELF = "Using Connection.from_json from `airflow.models` is deprecated"
 
 
 def test_the_story_ends_with_three_videos_and_all_xcoms(
@@ -48,7 +50,8 @@ def test_the_story_ends_with_three_videos_and_all_xcoms(
 
     lines = story.log_lines()
     assert len(lines) > len(NAMES) * 3
-    assert [line for line in lines if "Deprecat" in line or "deprecated" in line] == []
+    deprecated = [line for line in lines if "Deprecat" in line or "deprecated" in line]
+    assert [line for line in deprecated if OF_AIRFLOW_ITSELF not in line] == []
 
 
 def test_the_story_survives_the_death_of_the_triggerer(held_story: Story, airflow: LocalAirflow) -> None:
