@@ -82,13 +82,17 @@ def test_all_three_submit_and_return_the_task_id(
     runway_simulator: Simulator, connect: Callable[..., str], context: Any, ti: TaskInstance, api: str
 ) -> None:
     connect(host=runway_simulator.url, extra={"api": api})
-    for operator in (GENERATE, EXTEND, ALEPH):
+    parent = GENERATE.execute(context)
+    assert ti.xcoms.pop("runway_task_id") == parent
+    extend = RunwayExtendOperator(task_id="extend", parent_task_id=parent, prompt="It sails on")
+    for operator in (extend, ALEPH):
         runway_task_id = operator.execute(context)
         assert runway_task_id == runway_simulator.creations[-1]["task_id"]
         assert ti.xcoms.pop("runway_task_id") == runway_task_id
     assert [task["kind"] for task in runway_simulator.tasks] == ["generate", "extend", "aleph"]
     assert {task["generation"] for task in runway_simulator.tasks} == {api}
-    assert all(task["lookups"] == 0 for task in runway_simulator.tasks)
+    # Before an extension is paid for, its parent is looked at.
+    assert [task["lookups"] for task in runway_simulator.tasks] == [1, 0, 0]
 
 
 def test_every_field_arrives_as_it_was_given(runway_simulator: Simulator, context: Any) -> None:
