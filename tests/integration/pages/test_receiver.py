@@ -488,11 +488,10 @@ def test_made_up_names_use_up_nothing_that_a_genuine_call_needs(
     monkeypatch.setattr(receiver, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(waking, "connections", lambda: frozenset({"runway_stored"}))
     settings = read_settings("runway_called")
-    read = receiver.read_settings
     monkeypatch.setattr(
         receiver,
         "read_settings",
-        lambda name: replace(settings, conn_id=name) if name.startswith("runway_") else read(name),
+        lambda name: replace(settings, conn_id=name) if name.startswith("runway_") else connections(name),
     )
     path, app = f"/{conn_id}/{token_of(conn_id)}", receiver.Receiver()
 
