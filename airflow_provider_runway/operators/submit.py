@@ -217,9 +217,6 @@ class RunwaySubmitOperator(KeepingOperator, PayingOperator):
             asked = request_from_dict(request) if request else self.build_request()
             hook = RunwayHook(self.runway_conn_id)
             journal = paying.journal_of(self, context, asked)
-            if request:
-                # It was kept without the queries of its URLs.
-                journal.recognise(lost)
             given = paying.recover(self, journal, hook, context, asked, lost, attempts)
             if given is None:
                 return self._run(context, attempts, given_up=lost)

@@ -163,14 +163,6 @@ class SubmissionJournal:
         """
         return submission.digest in self._known_as
 
-    def recognise(self, submission: Submission) -> None:
-        """
-        Take a submission for one of the request, although its digest does not tell.
-
-        :param submission: The submission.
-        """
-        self._known_as.add(submission.digest)
-
     @property
     def digest(self) -> str:
         """What tells the request from others."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from airflow_provider_runway.api.requests import URL_FIELDS
 from airflow_provider_runway.exceptions import (
@@ -29,24 +27,6 @@ HOW_TO_GO_ON = (
     "RunwayDownloadOperator; if it is not, clear this task to submit it again. With "
     "on_unknown_submission='resubmit', the operator takes the risk of paying twice."
 )
-
-#: Parameters that sign a URL, or change with its signature, in small letters: of AWS, CloudFront, Google,
-#: Azure, Alibaba, Huawei, Tencent, Akamai, Cloudinary, Swift, and what others call them.
-_SIGNATURE = re.compile(
-    r"x-(amz|cos|goog|obs|oss|tos)-.*|(aws|oss)?accesskeyid|googleaccessid|key-pair-id|keyname|policy|"
-    r"(q-)?signature|sign?|hmac|hm|verify|_?jwt|(access_|auth_|security-)?token|auth(_key|orization)?|"
-    r"exp(ir(y|e|es|ation|es_at))?|temp_url_(sig|expires)|__(cld_token|gda|token)__|hdn(ea|tl|ts)|"
-    r"txsecret|txtime|wssecret|wstime"
-)
-#: What does so beside one of these, and may tell what is asked for elsewhere.
-_BESIDE = {
-    "sig": re.compile(r"s[eiprstv]|sdd|sip|spr|srt|sk(e|oid|s|t|tid|v)|saoid|suoid|scid"),
-    "q-signature": re.compile(r"q-(ak|header-list|key-time|sign-algorithm|sign-time|url-param-list)"),
-    "hm": re.compile(r"ex|is"),
-    "token": re.compile(r"e"),
-    "sign": re.compile(r"nonce|t|timestamp|ts"),
-    "signature": re.compile(r"nonce|timestamp|ts"),
-}
 
 
 @dataclass(frozen=True)
@@ -127,46 +107,29 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
 def digest_of(request: RunwayRequest, runway_conn_id: str) -> str:
     """
     Return what tells two requests apart: every field that differs from its default, so that a release with a
-    new field changes none, URLs without their signature, and the account that pays.
+    new field changes none, URLs without their query, and the account that pays.
 
     :param request: What to create.
     :param runway_conn_id: The connection's ID.
     """
-    return _digest(request, _told(request, _unsigned), runway_conn_id)
-
-
-def digests_of(request: RunwayRequest, runway_conn_id: str) -> set[str]:
-    """
-    Return by what a submission of a request is recognised: its digest, and those of the releases that left
-    out the whole query of a URL, and that took every field as it is.
-
-    :param request: What to create.
-    :param runway_conn_id: The connection's ID.
-    """
-    without_query = _told(request, lambda url: url.partition("?")[0])
-    return {
-        digest_of(request, runway_conn_id),
-        _digest(request, without_query, runway_conn_id),
-        _digest(request, asdict(request), runway_conn_id),
-    }
-
-
-def _told(request: RunwayRequest, address_of: Callable[[str], str]) -> dict[str, Any]:
     told = {}
     for field in fields(request):
         value = getattr(request, field.name)
         if value != field.default:
-            told[field.name] = address_of(value) if value and field.name in URL_FIELDS else value
-    return told
+            # A signed address is signed anew each time.
+            told[field.name] = value.partition("?")[0] if value and field.name in URL_FIELDS else value
+    return _digest(request, told, runway_conn_id)
 
 
-def _unsigned(url: str) -> str:
-    """Return a URL without what changes when it is signed anew, and never without a ``?``, as it once was."""
-    address, _, query = url.partition("?")
-    parts = [(unquote(part.partition("=")[0]).lower(), part) for part in query.split("&") if part]
-    signing = [_SIGNATURE, *(_BESIDE[name] for name, _ in parts if name in _BESIDE)]
-    kept = sorted(part for name, part in parts if not any(of.fullmatch(name) for of in signing))
-    return f"{address}?{'&'.join(kept)}"
+def digests_of(request: RunwayRequest, runway_conn_id: str) -> set[str]:
+    """
+    Return by what a submission of a request is recognised: its digest, and the one of the release that took
+    every field as it is.
+
+    :param request: What to create.
+    :param runway_conn_id: The connection's ID.
+    """
+    return {digest_of(request, runway_conn_id), _digest(request, asdict(request), runway_conn_id)}
 
 
 def _digest(request: RunwayRequest, told: dict[str, Any], runway_conn_id: str) -> str:
