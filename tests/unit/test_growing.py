@@ -66,4 +66,4 @@ def test_airflows_defaults_are_as_the_page_says(option: str) -> None:
 @pytest.mark.skipif(AIRFLOW < (3, 0), reason="the option was called default_capacity")
 def test_a_triggerers_capacity_is_the_default() -> None:
     default = conf.get_default_value("triggerer", "capacity")
-    assert f"AIRFLOW__TRIGGERER__CAPACITY={default}\n```\n\nThat is the default." in PAGE
+    assert f"AIRFLOW__TRIGGERER__CAPACITY={default}\n```\n\nThat is the default (" in PAGE
