@@ -78,6 +78,8 @@ def test_what_cannot_start_leaves_nothing_open(tmp_path: Path) -> None:
     broken, used = tmp_path / "broken.sqlite", tmp_path / "used.sqlite"
     broken.write_text("These are notes and no database at all. " * 50)
     (tmp_path / "folder").write_text("no folder")
+    # What other tests have left open is told now.
+    gc.collect()
     with Simulator(render=False) as simulator, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         with pytest.raises(PortInUseError), Simulator(render=False, port=simulator.port):
