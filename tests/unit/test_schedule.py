@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_runway.api.requests import ExtendVideo, GenerateAlephVideo, GenerateVideo, RunwayRequest
 from airflow_provider_runway.api.tasks import RunwayTask, TaskState
 from airflow_provider_runway.exceptions import RunwayServerError
-from airflow_provider_runway.waiting.poller import Poller
+from airflow_provider_runway.waiting.poller import Poller, _kind_of
 from airflow_provider_runway.waiting.schedule import KNOWN_BEFOREHAND, Durations
 
 START = 1_800_000_000.0
@@ -296,3 +296,23 @@ def test_looks_are_as_dense_as_the_root_of_the_chance_that_the_video_gets_ready(
     between = [looks_in(earlier, later) for earlier, later in pairwise(looks) if later - earlier > 2.01]
     assert len(between) > 1
     assert max(between) == pytest.approx(min(between), rel=0.01)
+
+
+def test_where_videos_take_nearly_the_same_time_the_polls_gather_there(chance: random.Random) -> None:
+    durations = Durations()
+    watch_many(lambda: chance.uniform(40, 41), count=60, durations=durations)
+    usual = durations.usual("generate-5s-720p")
+    assert usual.eighths[-2] - usual.eighths[1] < 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({"model": "aleph"}, "aleph"),
+        ({"model": "runway"}, "generate"),
+        ({"model": "runway", "parent_task_id": "task-0"}, "extend"),
+    ],
+)
+def test_a_task_that_was_made_elsewhere_tells_its_kind(changed: dict[str, Any], kind: str) -> None:
+    assert _kind_of(RunwayTask(task_id="task-1", state=TaskState.GENERATING, **changed)) == kind
+    assert kind in KNOWN_BEFOREHAND

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_runway.compat import AIRFLOW, AirflowFailException, ObjectStoragePath
-from airflow_provider_runway.submissions.stores import MARKER, RETENTION, StateStore, state_store
+from airflow_provider_runway.submissions.stores import (
+    MARKER,
+    RETENTION,
+    StateStore,
+    _FileStateStore,
+    state_store,
+)
 from tests.stores import TaskStateStore, down
 
 IDENTITY: dict[str, Any] = {
@@ -343,3 +349,18 @@ class TestUpgraded:
         airflows.breaks = down("get")
         with pytest.raises(ConnectionError):
             self.open_store(airflows).get("key")
+
+
+@pytest.mark.parametrize(
+    ("names", "has"),
+    [(None, False), ([], False), (["readme.txt"], False), (["readme.txt", "one.json"], True)],
+)
+def test_only_a_folder_with_notes_is_one_of_an_earlier_release(names: list[str] | None, has: bool) -> None:
+    def listed() -> Iterator[Path]:
+        if names is None:
+            # As object storage says it of a prefix.
+            raise FileNotFoundError
+        return iter(map(Path, names))
+
+    folder: Any = SimpleNamespace(iterdir=listed)
+    assert _FileStateStore._has_records(folder) is has

@@ -18,7 +18,7 @@ from airflow_provider_runway.exceptions import (
     RunwaySubmissionUnknownError,
     RunwayValidationError,
 )
-from airflow_provider_runway.submissions.journal import SubmissionJournal, count_resubmissions
+from airflow_provider_runway.submissions.journal import SubmissionJournal, count_resubmissions, noted
 from airflow_provider_runway.submissions.record import digest_of
 from tests.stores import TaskStateStore, down
 
@@ -523,3 +523,12 @@ def test_without_a_store_every_try_submits() -> None:
     assert first.accepted(first.intend(SOON), "task-1").runway_task_id == "task-1"
     first.refused()
     assert journal(None, try_number=2).earlier() is None
+
+
+def test_a_submission_of_before_a_clear_is_not_that_of_now(store: TaskStateStore) -> None:
+    submitted(store)
+    found = noted(store, max_tries=3)
+    assert found is not None
+    assert found.runway_task_id == "task-1"
+    # Only a clear changes it.
+    assert noted(store, max_tries=4) is None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
+from airflow_provider_runway.api import envelope
 from airflow_provider_runway.api.answers import (
     CREDITS_PATH,
     DIALECTS,
@@ -252,3 +254,14 @@ class TestOtherCalls:
     def test_an_upload_without_a_url(self, data: Any) -> None:
         with pytest.raises(RunwayUnreadableAnswerError):
             read_upload(200, answer(data))
+
+
+@pytest.mark.parametrize(("length", "is_cut"), [(300, False), (301, True)])
+def test_no_more_than_300_characters_of_a_page_are_repeated(length: int, is_cut: bool) -> None:
+    assert envelope._excerpt("x" * length) == "x" * 300 + "…" * is_cut
+
+
+def test_a_path_that_is_not_there_may_be_that_of_another_host() -> None:
+    body = b'{"timestamp": "2026-01-01", "status": 404, "error": "Not Found", "path": "/api/v1/chat/credit"}'
+    with pytest.raises(RunwayRequestError, match=re.escape(envelope._CHECK_HOST)):
+        read_credits(404, body)

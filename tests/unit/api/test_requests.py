@@ -474,3 +474,8 @@ def test_an_http_url_is_taken_as_it_is(url: str) -> None:
 def test_what_is_no_url_is_refused(value: Any) -> None:
     with pytest.raises(RunwayValidationError, match=r"^video_url="):
         check_url("video_url", value)
+
+
+def test_what_1080p_excludes_is_named_with_its_value() -> None:
+    with pytest.raises(RunwayValidationError, match=r"duration=10\b"):
+        GenerateVideo(prompt="A cat", duration=10, quality="1080p")
