@@ -45,8 +45,10 @@ def switches() -> dict[str, str]:
 
 def rows() -> dict[str, str]:
     """Return what the page's table says of each capability: since when."""
+    # The page has another table of versions, that of what was tested.
+    table = PAGE.partition("| feature |")[2].partition("\n\n")[0]
     return {
-        what.strip(): since for what, since in re.findall(r"^\| (.+?) \| (\d\.\d+) \|", PAGE, re.MULTILINE)
+        what.strip(): since for what, since in re.findall(r"^\| (.+?) \| (\d\.\d+) \|", table, re.MULTILINE)
     }
 
 
