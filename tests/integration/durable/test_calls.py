@@ -336,21 +336,22 @@ def test_the_retry_after_a_death_takes_the_call(
     assert len(counted) == 1
 
 
+def named_between_two_tries(task: Life, store: TaskStateStore, simulator: Simulator) -> str:
+    """Let a worker die that is to be killed, and kie.ai's call name the Runway task; return the task's ID."""
+    with pytest.raises(Killed):
+        task.run()
+    made = str(simulator.creations[0]["task_id"])
+    store.set(arrivals.KEY, {store.get("runway_submission")["recipient"]: made})
+    return made
+
+
 def test_a_call_that_came_between_two_tries_is_taken_at_once(
-    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    killed_at: Callable[[str], None], runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = TaskStateStore()
     task = Life(store, **DEFERRED)
-
-    def die(*_: Any, **__: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("airflow_provider_runway.submissions.journal.SubmissionJournal.accepted", die)
-        with pytest.raises(Killed):
-            task.run()
-    made = runway_simulator.creations[0]["task_id"]
-    store.set(arrivals.KEY, {store.get("runway_submission")["recipient"]: made})
+    killed_at("after the creation")
+    made = named_between_two_tries(task, store, runway_simulator)
     counted: list[Any] = []
     monkeypatch.setattr(results, "count_submission", counted.append)
     # A backend of one's own may make anything of an XCom, or nothing.
@@ -383,21 +384,13 @@ def test_what_comes_back_after_the_deadline_gets_a_new_one(
 
 
 def test_so_does_what_a_retry_is_told_of_after_the_deadline(
-    runway_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    killed_at: Callable[[str], None], runway_simulator: Simulator
 ) -> None:
     runway_simulator.add_fault("stuck", CREATION)
     store = TaskStateStore()
     task = Life(store, timeout=0.3, **DEFERRED)
-
-    def die(*_: Any, **__: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("airflow_provider_runway.submissions.journal.SubmissionJournal.accepted", die)
-        with pytest.raises(Killed):
-            task.run()
-    made = runway_simulator.creations[0]["task_id"]
-    store.set(arrivals.KEY, {store.get("runway_submission")["recipient"]: made})
+    killed_at("after the creation")
+    named_between_two_tries(task, store, runway_simulator)
     time.sleep(0.4)
     began = time.time()
     assert task.run() is None
