@@ -12,6 +12,7 @@ from airflow_provider_runway.exceptions import RunwayValidationError
 from airflow_provider_runway.files import naming
 from airflow_provider_runway.files.mp4 import Boxes
 from tests.integration.recorder import mp4
+from tests.storages import skip_where_airflow_takes_none
 
 
 @pytest.mark.parametrize(
@@ -70,14 +71,6 @@ def test_another_name_is_not(path: str) -> None:
 def test_a_path_that_cannot_be_is_refused(path: object) -> None:
     with pytest.raises(RunwayValidationError, match="path="):
         naming.check_path(path)
-
-
-def skip_where_airflow_takes_none(path: str) -> None:
-    """End the test if this Airflow does not get along with the installed universal_pathlib."""
-    try:
-        ObjectStoragePath(path)
-    except TypeError as error:
-        pytest.skip(f"this Airflow does not get along with the installed universal_pathlib: {error}")
 
 
 @pytest.mark.parametrize("path", ["/tmp/", "/data/a?b*[c]#d.mp4", "file:///data/a.mp4", "/data/a//"])

@@ -57,13 +57,14 @@ def test_an_execute_complete_of_ones_own_is_called_as_airflow_calls_any(
 
 
 def test_a_sensors_is_too(runway_simulator: Simulator) -> None:
+    runway_simulator.add_fault("stuck", CREATION)
     runway_task_id = str(Life(None).run())
     sensor = Life(
         None, operator_class=ToldSensor, prompt=None, runway_task_id=runway_task_id, deferrable=True
     )
     del sensor.arguments["prompt"], sensor.arguments["poll_interval"]
     assert sensor.run() is None
-    runway_simulator.advance(600)
+    runway_simulator.force_task(runway_task_id, "success")
     assert str(sensor.resume()).startswith("told of http")
 
 
